@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.agents.tools.failure import ToolFailure
 from phasegate.agents.tools.folder import Folder
+from phasegate.infra.system.trees import walk
 
 _LISTED = 400
 _READ_LINES = 400
@@ -120,7 +120,7 @@ def edit_file(folder: Folder, arguments: EditFile) -> str:
 
 
 def _walk(folder: Folder, top: Path) -> Iterator[str]:
-    for where, folders, files in os.walk(top):
+    for where, folders, files in walk(top):
         folders[:] = sorted(name for name in folders if name not in _UNINTERESTING)
         for file in sorted(files):
             if file != ".git":

@@ -8,7 +8,6 @@ module must not know Prefect.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -21,6 +20,7 @@ from phasegate.infra.ledger import ENDED, Ledger, Run
 from phasegate.infra.policy.retention import RetentionPolicy
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
+from phasegate.infra.system.trees import remove_tree
 from phasegate.infra.workspace import Repository, Workspace
 
 CLEARED = ENDED | {"failed"}
@@ -60,7 +60,7 @@ def remove_folders(settings: Settings, run: Run, secrets: Secrets, *, dry_run: b
     if not dry_run and folders and not _remove_worktree(settings, run, secrets):
         return
     for folder in [] if dry_run else folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder, ignore_errors=True)
     if folders:
         yield Removed("folder", run.id, size)
 

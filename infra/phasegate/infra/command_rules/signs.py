@@ -23,7 +23,8 @@ class Sign:
     Attributes:
         kind: What was reached for.
         what: The words that say so.
-        seen: Where: in the `command`, in a `file` it names, in its `output`, or as a `limit` it ran into.
+        seen: Where: in the `command`, in a `file` it names, in its `output`, in the `workspace` that it left, or as a
+            `limit` it ran into.
     """
 
     kind: str
@@ -96,6 +97,8 @@ def _ended(result: CommandResult) -> Iterator[Sign]:
         yield Sign("limit", result.stopped, "limit")
     if result.timed_out:
         yield Sign("limit", "time was up", "limit")
+    for note in result.mended:
+        yield Sign("kernel", note[:_SHOWN], "workspace")
     if result.cut:
         yield Sign("limit", "more output than is kept", "limit")
     for kind, pattern in _COMPILED_REFUSALS.items():

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from phasegate.infra.deploy.service_folder import ServiceFolder
+from phasegate.infra.system.trees import remove_tree
 
 _HISTORY = "git"
 """Name of the folder, beside a release's files, that has the git directory of the checkout."""
@@ -65,7 +66,7 @@ class Sources:
         (home / "ready").unlink(missing_ok=True)
         for name in ("source", _HISTORY):
             if (home / name).exists():
-                await asyncio.to_thread(shutil.rmtree, home / name)
+                await asyncio.to_thread(remove_tree, home / name)
 
 
 def _set_history_aside(source: Path, history: Path) -> None:

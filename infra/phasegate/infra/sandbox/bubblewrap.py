@@ -7,9 +7,7 @@ phasegate's state, sockets of services. Source: bwrap(1); arguments take effect 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -24,19 +22,34 @@ from phasegate.infra.errors import SandboxMissing
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import bridge
 from phasegate.infra.sandbox.cache_folders import laid_caches
-from phasegate.infra.sandbox.environment import allowed_environment, as_arguments
+from phasegate.infra.sandbox.closed_files import Closed, ClosedFiles, Tree
+from phasegate.infra.sandbox.environment import allowed_environment, as_arguments, search_path
 from phasegate.infra.sandbox.git_view import git_link, git_view
 from phasegate.infra.sandbox.identity import Identity
+from phasegate.infra.sandbox.limits import groups_bound_memory
 from phasegate.infra.sandbox.overlay import Mount, mounted
 from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult
 from phasegate.infra.sandbox.process import Transcript, run_limited
 from phasegate.infra.sandbox.proxy import Dialer, Proxy, SystemDialer
-from phasegate.infra.sandbox.toolchains import CREDENTIALS, SYSTEM, rustup_home, toolchains
+from phasegate.infra.sandbox.status import SandboxStatus
+from phasegate.infra.sandbox.system_call_filter import opened_filter
+from phasegate.infra.sandbox.toolchains import SYSTEM, rustup_home, toolchains
 
 HOME = Path("/tmp/home")  # noqa: S108 - in the sandbox's own /tmp
 _BRIDGE, _PROXY = "/run/phasegate/bridge.py", "/run/phasegate/proxy.sock"
+_KEY_LISTS = ("/proc/keys", "/proc/key-users")
+"""Lists of keys that their owner may see, wherever they are."""
+_WAIT = 'while :; do while read -r key value; do [ "$key$value" = Seccomp:2 ] && break 2; done </proc/1/status; done'
+_FILTERED_FIRST = ("/bin/sh", "-c", f'{_WAIT}; exec "$@"', "sh")
+"""Words that run a command once bwrap's own process inside has the filter, too: before, a tracer could use it."""
+_SETUP_FAILED = 1
+"""Exit code of bwrap where it cannot shut a command in, e.g. since a closed file is gone meanwhile."""
+_FURTHER_SETUPS = 2
 _TRIAL_SECONDS = 20
-_OPEN_FOLDER = stat.S_IROTH | stat.S_IXOTH
+_DEEP = ("/etc", "/opt", "/usr/local", "/nix/var")
+"""Trees of the system in which administrators and services keep files."""
+_SHALLOW = ("/usr", "/lib", "/lib32", "/lib64", "/libx32")
+"""Trees of the system's packages, which keep nothing secret."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ class Bubblewrap:
         program: bwrap.
         shell: The arguments that are the same for every command.
         tools: The toolchains' folders.
+        closed: Files in the folders above that no command may see.
         dialer: How the proxy reaches the hosts that policy names.
     """
 
@@ -58,6 +72,7 @@ class Bubblewrap:
     program: str
     shell: tuple[str, ...]
     tools: tuple[Path, ...]
+    closed: ClosedFiles
     dialer: Dialer = field(default_factory=SystemDialer)
 
     @classmethod
@@ -65,16 +80,25 @@ class Bubblewrap:
         """Find bwrap and what commands need to see, and try it once.
 
         Raises:
-            SandboxMissing: bwrap is not installed, or does not work here.
+            SandboxMissing: bwrap is not installed, or does not work here, or there is no filter for this machine.
         """
         program = shutil.which("bwrap")
         if program is None:
             raise SandboxMissing("bubblewrap is not installed: there is no bwrap on PATH")
         tools = tuple(toolchains())
-        sandbox = cls(policy, state_folder.absolute(), program, tuple(_mounts(policy, tools)), tools)
-        command = [program, *sandbox.shell, "--remount-ro", "/", "--", "/bin/sh", "-c", ":"]
+        state = state_folder.absolute()
+        closed = ClosedFiles(_trees(tools), state, used=[*tools, *map(Path, search_path())])
+        sandbox = cls(policy, state, program, tuple(_mounts(policy, tools)), tools, closed)
         try:
-            done = subprocess.run(command, capture_output=True, timeout=_TRIAL_SECONDS, check=False, env={})
+            with opened_filter() as descriptor:
+                done = subprocess.run(
+                    [program, *sandbox.shell, *_filtered(descriptor), "--remount-ro", "/", "--", "/bin/sh", "-c", ":"],
+                    capture_output=True,
+                    timeout=_TRIAL_SECONDS,
+                    check=False,
+                    env={},
+                    pass_fds=[descriptor],
+                )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SandboxMissing(f"bubblewrap does not work here: {error}") from error
         if done.returncode != 0:
@@ -115,24 +139,31 @@ class Bubblewrap:
         proxy = Proxy.to_any_public(self.dialer, hosts) if network else Proxy(hosts, self.dialer)
         isolated = not network and not hosts
         async with _egress(proxy, isolated=isolated) as (shown, wrapper), _names(identity, wrapper) as named:
-            result = await run_limited(
-                [
-                    *mounting,
-                    *self._isolated_argv(
-                        [*wrapper, *as_arguments(command)],
-                        (workspace.mountpoint, inside or folder),
-                        writable,
-                        [*shown, *named, *_homes(homes)],
-                    ),
-                ],
-                policy=self.policy,
-                folder=folder,
-                # bwrap itself gets no more than the command: inside, its environment can be read as that of process 1
-                environment=given | dict(environment or {}),
-                seconds=timeout.total_seconds(),
-                transcript=Transcript(output_limit, on_output),
-                writable=[*writable, *([caches.written] if caches else [])],
-            )
+
+            async def shut_in(closed: Closed) -> tuple[CommandResult, bool]:
+                filtering = opened_filter(bounds_sharing=not groups_bound_memory())
+                with filtering as descriptor, SandboxStatus() as status:
+                    own = [*shown, *named, *_homes(homes), *_filtered(descriptor), *status.arguments]
+                    places = (workspace.mountpoint, inside or folder)
+                    argv = self._isolated_argv([*wrapper, *as_arguments(command)], places, writable, own, closed)
+                    done = await run_limited(
+                        [*mounting, *argv],
+                        policy=self.policy,
+                        folder=folder,
+                        # bwrap itself gets no more than the command, which can read the environment of process 1
+                        environment=given | dict(environment or {}),
+                        seconds=timeout.total_seconds(),
+                        transcript=Transcript(output_limit, on_output),
+                        writable=[*writable, *([caches.written] if caches else [])],
+                        descriptors=[descriptor, status.descriptor],
+                    )
+                    return done, status.has_started
+
+            result, has_started = await shut_in(await asyncio.to_thread(self.closed.current))
+            for _ in range(_FURTHER_SETUPS):
+                if has_started or result.exit_code != _SETUP_FAILED:
+                    break
+                result, has_started = await shut_in(await asyncio.to_thread(self.closed.current, again=True))
         return replace(result, refused=tuple(proxy.refused))
 
     def _isolated_argv(
@@ -141,10 +172,16 @@ class Bubblewrap:
         workspace: tuple[Path, Path],
         writable: Sequence[Path],
         shown: Sequence[str],
+        closed: Closed,
     ) -> list[str]:
         own, inside = workspace[0].absolute(), workspace[1].absolute()
-        arguments = [self.program, *self.shell, *shown, *self._places(own, inside, writable)]
-        return [*arguments, "--chdir", str(inside), "--", *command]
+        masks = [word for file in closed.files for word in ("--ro-bind", "/dev/null", file)]
+        masks += [word for place in closed.folders for word in ("--tmpfs", place)]
+        # not before, since places of the command may lie below one of them
+        shut = [word for place in closed.folders for word in ("--remount-ro", place)]
+        arguments = [self.program, *self.shell, *shown, *masks, *self._places(own, inside, writable), *shut]
+        first = () if "--as-pid-1" in shown else _FILTERED_FIRST
+        return [*arguments, "--chdir", str(inside), "--", *first, *command]
 
     def _places(self, folder: Path, inside: Path, writable: Sequence[Path]) -> Iterator[str]:
         """The folders of this one command, after the walls."""
@@ -187,6 +224,10 @@ async def _names(identity: Identity | None, wrapper: Sequence[str]) -> AsyncGene
         yield [*first, *identity.arguments(Path(scratch))]
 
 
+def _filtered(descriptor: int) -> list[str]:
+    return ["--seccomp", str(descriptor)]
+
+
 def _homes(mounts: Mapping[str, Mount]) -> Iterator[str]:
     for folder, mount in mounts.items():
         yield from ("--bind", str(mount.mountpoint), str(HOME / folder))
@@ -200,9 +241,10 @@ def _mounts(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:
             yield from ("--symlink", str(place.readlink()), str(place))
         elif place.exists():
             yield from ("--ro-bind", str(place), str(place))
-    yield from _masked(Path("/etc"))
     # a command that is root outside could set the machine's own switches below /proc/sys, without any capability
     yield from ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev")
+    for listing in _KEY_LISTS:
+        yield from ("--ro-bind-try", "/dev/null", listing)
     yield from ("--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu")
     for scratch, share in (("/tmp", 1), ("/dev/shm", 4), ("/run", 16)):  # noqa: S108 - each sandbox has its own
         yield from ("--size", str(policy.memory // share), "--perms", "1777", "--tmpfs", scratch)
@@ -211,21 +253,9 @@ def _mounts(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:
         yield from ("--ro-bind", str(tool.resolve()), str(tool))
         if tool.resolve() != tool:
             yield from ("--ro-bind", str(tool.resolve()), str(tool.resolve()))
-        for name in CREDENTIALS:
-            if (tool / name).is_file():
-                yield from ("--ro-bind", "/dev/null", str(tool / name))
 
 
-def _masked(folder: Path) -> Iterator[str]:
-    """Hide what only the owner may read, since the owner may be root and so may be the command."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        mode = entry.stat(follow_symlinks=False).st_mode
-        if stat.S_ISLNK(mode):
-            continue
-        if entry.is_dir():
-            if mode & _OPEN_FOLDER == _OPEN_FOLDER:
-                yield from _masked(Path(entry.path))
-            else:
-                yield from ("--tmpfs", entry.path, "--remount-ro", entry.path)
-        elif not mode & stat.S_IROTH:
-            yield from ("--ro-bind", "/dev/null", entry.path)
+def _trees(tools: Sequence[Path]) -> list[Tree]:
+    """Trees of the system in which others may have put files, and the toolchains' folders."""
+    system = [Tree(Path(place), is_deep=place in _DEEP) for place in (*_DEEP, *_SHALLOW)]
+    return [*system, *(Tree(place) for tool in tools for place in {tool, tool.resolve()})]

@@ -6,11 +6,11 @@ copied: never linked, since a write through a link would change what others read
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 from phasegate.infra.sandbox.overlay import Mount, overlays_work
 from phasegate.infra.sandbox.port import BuildCaches
+from phasegate.infra.system.trees import remove_tree
 
 
 def laid_caches(caches: BuildCaches) -> dict[str, Mount]:
@@ -21,7 +21,7 @@ def laid_caches(caches: BuildCaches) -> dict[str, Mount]:
 
     Effects: what earlier commands wrote is removed.
     """
-    shutil.rmtree(caches.written, ignore_errors=True)
+    remove_tree(caches.written, ignore_errors=True)
     caches.written.mkdir(parents=True)
     is_mounted = overlays_work(caches.written)
     mounts: dict[str, Mount] = {}

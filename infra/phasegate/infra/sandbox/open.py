@@ -9,6 +9,7 @@ from pathlib import Path
 
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox.bubblewrap import Bubblewrap
+from phasegate.infra.sandbox.limits import groups_bound_memory
 from phasegate.infra.sandbox.none import NoSandbox
 from phasegate.infra.sandbox.port import Sandbox
 
@@ -35,4 +36,5 @@ def check(policy: SandboxPolicy, state_folder: Path) -> str:
     sandbox = open_sandbox(policy, state_folder)
     if sandbox.name == "none":
         return "none: agents' commands run as you, with your files and your network"
-    return f"{sandbox.name}: commands see system folders and toolchains, and write their workspace only"
+    bound = "a control group bounds" if groups_bound_memory() else "a count bounds"
+    return f"{sandbox.name}: commands see system folders and toolchains, and write their workspace only; {bound} memory"

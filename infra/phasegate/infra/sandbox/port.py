@@ -33,6 +33,8 @@ class CommandResult:
     """True if there was more output than is kept."""
     refused: tuple[str, ...] = ()
     """Connections that the proxy refused, a sentence each."""
+    mended: tuple[str, ...] = ()
+    """Changes of phasegate's to what the command left in its folders, a sentence each; the output ends with them."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from phasegate.infra.errors import SandboxMissing
-from phasegate.infra.sandbox.limits import Growth, limited, task_group, usage_exceeded
+from phasegate.infra.sandbox.growth import Growth
+from phasegate.infra.sandbox.limits import control_groups, limited, usage_exceeded
 from phasegate.infra.sandbox.port import CommandResult
+from phasegate.infra.system.leftovers import mend
 from phasegate.infra.system.process_table import members
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ async def run_limited(
     transcript: Transcript,
     writable: Sequence[Path] = (),
     mark: str = "",
+    descriptors: Sequence[int] = (),
 ) -> CommandResult:
     """Run a command to its end, its time's end or a limit; afterwards nothing it started is running.
 
@@ -88,6 +91,7 @@ async def run_limited(
         transcript: Takes the output.
         writable: Further folders whose growth counts.
         mark: `NAME=value` in `environment` by which processes that left the session are found.
+        descriptors: Open files that the program inherits.
 
     Raises:
         SandboxMissing: The program that shuts commands in does not start.
@@ -99,7 +103,8 @@ async def run_limited(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", buffering=0)
     )
     try:
-        async with task_group(policy) as groups:
+        async with control_groups(policy) as groups:
+            growth = Growth((folder, *writable))
             try:
                 process = await asyncio.create_subprocess_exec(
                     *limited(command, policy, groups),
@@ -109,25 +114,36 @@ async def run_limited(
                     cwd=folder,
                     env=dict(environment),
                     start_new_session=True,
+                    pass_fds=descriptors,
                 )
             except OSError as error:
                 raise SandboxMissing(f"a command could not be started: {error}") from error
             finally:
                 os.close(write_end)
-            watch = _watch(process.pid, policy, Growth((folder, *writable)))
-            stopped = await _see_through(process, watch, seconds, _feed(reader, transcript), mark)
+
+            def exceeded() -> str:
+                return usage_exceeded(process.pid, policy, groups) or growth.exceeded(process.pid, policy)
+
+            stopped = await _see_through(process, _watch(exceeded), seconds, _feed(reader, transcript), mark)
+            stopped = stopped or await asyncio.to_thread(exceeded)  # it may have been faster than the watch
     finally:
         pipe.close()
+    duration = time.monotonic() - began
+    mended = await asyncio.to_thread(mend, (folder, *writable))
+    notes = "".join(f"\nphasegate: {note}" for note in mended)
     code = -signal.SIGKILL if process.returncode is None else process.returncode
     if stopped == _TIME:
         code = _TIMED_OUT
+    elif stopped:
+        code = code or -signal.SIGKILL  # it ended before it was stopped
     return CommandResult(
         exit_code=code if code >= 0 else 128 - code,
-        output=transcript.text(),
+        output=transcript.text() + notes,
         timed_out=stopped == _TIME,
-        duration_seconds=time.monotonic() - began,
+        duration_seconds=duration,
         stopped="" if stopped == _TIME else stopped,
         cut=transcript.is_cut,
+        mended=mended,
     )
 
 
@@ -202,17 +218,17 @@ async def _feed(reader: asyncio.StreamReader, transcript: Transcript) -> None:
     transcript.add(b"")
 
 
-async def _watch(leader: int, policy: SandboxPolicy, growth: Growth) -> str:
+async def _watch(exceeded: Callable[[], str]) -> str:
     """The limit the command exceeds, as soon as it does."""
     while True:
-        exceeded, cost_seconds = await asyncio.to_thread(_measure, leader, policy, growth)
-        if exceeded:
-            return exceeded
+        reason, cost_seconds = await asyncio.to_thread(_measure, exceeded)
+        if reason:
+            return reason
         # the count itself gets a twentieth of one processor at most, however many processes there are
         await asyncio.sleep(max(_WATCH_SECONDS, 20 * cost_seconds))
 
 
-def _measure(leader: int, policy: SandboxPolicy, growth: Growth) -> tuple[str, float]:
+def _measure(exceeded: Callable[[], str]) -> tuple[str, float]:
     began = time.thread_time()
-    exceeded = usage_exceeded(leader, policy) or growth.exceeded(policy)
-    return exceeded, time.thread_time() - began
+    reason = exceeded()
+    return reason, time.thread_time() - began

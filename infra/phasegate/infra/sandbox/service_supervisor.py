@@ -286,7 +286,6 @@ def main(order: dict[str, Any], command: list[str]) -> int:
     finally:
         for service in reversed(started):
             service.stop()
-        shutil.rmtree(folder, ignore_errors=True)
     return code if code >= 0 else 128 - code
 
 

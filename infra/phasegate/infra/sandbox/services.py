@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from phasegate.infra.sandbox import service_supervisor
 from phasegate.infra.sandbox.environment import as_arguments
 from phasegate.infra.sandbox.identity import Identity
 from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult, Sandbox
+from phasegate.infra.system.trees import remove_tree
 
 _TAIL = 2_000
 _DEBIAN = {"postgres": "postgresql", "redis": "redis-server"}
@@ -93,8 +93,8 @@ async def run_with_services(
             caches=caches,
             identity=identity,
         )
-    finally:  # the supervisor does the same, unless it was killed
-        await asyncio.to_thread(shutil.rmtree, data, ignore_errors=True)
+    finally:  # inside a sandbox, its folder is gone with it
+        await asyncio.to_thread(remove_tree, data, ignore_errors=True)
     before, _, after = result.output.partition(f"{mark} ")
     how, _, rest = after.partition("\n")
     if how != "up":

@@ -16,17 +16,49 @@ from phasegate.infra.sandbox.environment import search_path
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/gnu", "/snap")
 """Folders that every command sees, read-only, where they exist."""
-CREDENTIALS = (".netrc", ".npmrc", ".pypirc", ".git-credentials", "credentials", "credentials.toml")
-"""Files that are not shown even in a toolchain's folder."""
 _SHARED = ("", ".local", ".local/share", ".local/state", ".config", ".cache", "snap")
 _HOPS = 16
+_PARTS = ("lib", "lib32", "lib64", "libx32", "libexec", "include", "share")
+"""Folders beside a folder of programs that these read."""
+_FURTHER_PARTS = {
+    "pyvenv.cfg": ("pyvenv.cfg",),
+    "jmods": ("jmods", "conf", "legal", "release"),
+    "boot": ("boot", "conf"),
+    "pkg/tool": ("pkg", "src", "misc", "VERSION", "go.env"),
+    "conda-meta": ("conda-meta", "condabin", "compiler_compat", "envs", "etc", "pkgs", "ssl"),
+}
+"""Further parts of a toolchain, by the mark of its kind: virtual environments, Java, Maven, Go, Conda."""
+_PROJECT_MARKS = (".git", ".hg", ".svn", ".env", ".envrc")
+"""Entries by which a folder of programs is a project's: of it the programs alone are shown."""
+_MANAGED = frozenset(
+    {
+        *(
+            ".asdf",
+            ".bun",
+            ".cache",
+            ".cargo",
+            ".conda",
+            ".deno",
+            ".dotnet",
+            ".fnm",
+            ".ghcup",
+            ".goenv",
+            ".jenv",
+            ".local",
+        ),
+        *(".linuxbrew", ".mise", ".nodenv", ".nvm", ".opam", ".pixi", ".poetry", ".pyenv", ".rbenv", ".rustup", ".rye"),
+        *(".sdkman", ".tfenv", ".tox", ".nox", ".venv", ".virtualenvs", ".volta"),
+    }
+)
+"""Folders that hold toolchains and nothing of a project's."""
 
 
 def toolchains() -> list[Path]:
     """The folders outside the system's own that hold what PATH and the running interpreter need."""
     search_folders = [*map(Path, search_path()), Path(sys.executable).parent]
     folders: dict[Path, None] = {}
-    folders |= {Path(prefix): None for prefix in (sys.prefix, sys.base_prefix) if not is_private(Path(prefix))}
+    for prefix in (Path(sys.prefix), Path(sys.base_prefix)):
+        folders |= dict.fromkeys(_shown_for(prefix / "bin"))
     for folder in search_folders:
         for programs in (folder, *_linked_from(folder)):
             folders |= dict.fromkeys(_shown_for(programs))
@@ -49,11 +81,22 @@ def is_private(folder: Path) -> bool:
 
 
 def _shown_for(programs: Path) -> Iterator[Path]:
-    """The folder to show for a folder of programs: its prefix if it has one, else itself."""
+    """The folders to show for a folder of programs: itself and the parts of its prefix, or the prefix of a toolchain.
+
+    A folder that has more beside its programs is a project's, with secrets of its own.
+    """
     prefix = programs.parent
-    has_prefix = any((prefix / name).exists() for name in ("pyvenv.cfg", "lib", "libexec"))
+    marks = [mark for mark in _FURTHER_PARTS if (prefix / mark).exists()]
+    has_prefix = bool(marks) or any((prefix / name).exists() for name in ("lib", "libexec"))
     if has_prefix and not is_private(prefix):
-        yield prefix
+        if not _MANAGED.isdisjoint(prefix.parts):
+            yield prefix
+            return
+        names = (*_PARTS, *(name for mark in marks for name in _FURTHER_PARTS[mark]))
+        parts = [prefix / name for name in names if (prefix / name).exists()]
+        yield from (part for part in parts if not is_private(part.resolve()))
+    if any((programs / mark).exists() for mark in _PROJECT_MARKS):
+        yield from (program for program in programs.iterdir() if program.is_file() and os.access(program, os.X_OK))
     elif programs.is_dir() and not is_private(programs):
         yield programs
 

@@ -71,6 +71,11 @@ def removed(group: Path) -> bool:
     return True
 
 
+def bounds_memory(groups: list[Path]) -> bool:
+    """True if one of the groups bounds the memory of its members."""
+    return any((group / name).exists() for group in groups for name in ("memory.max", "memory.limit_in_bytes"))
+
+
 def out_of_memory(groups: list[Path]) -> int:
     """Number of members that the kernel has ended because the group had used up its memory."""
     total = 0
@@ -87,9 +92,11 @@ def _new_group(folder: Path, name: str, files: dict[str, int]) -> Path | None:
     group = folder / name
     try:
         group.mkdir()
-        for file, limit in files.items():
-            if (group / file).exists() or not file.startswith(_SWAP):
-                (group / file).write_text(str(limit))
+        present = {file: limit for file, limit in files.items() if (group / file).exists()}
+        if all(file.startswith(_SWAP) for file in present):
+            raise FileNotFoundError(group)
+        for file, limit in present.items():
+            (group / file).write_text(str(limit))
     except OSError:
         removed(group)
         return None

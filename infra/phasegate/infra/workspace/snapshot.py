@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phasegate.infra.errors import RepositoryError
+from phasegate.infra.system.trees import walk
 from phasegate.infra.workspace.git import failure_message, null_terminated
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _untracked(git: Git, work_tree: Path) -> Iterator[str]:
 
 
 def _files_below(work_tree: Path, folder: str) -> Iterator[str]:
-    for parent, folders, files in os.walk(work_tree / folder):
+    for parent, folders, files in walk(work_tree / folder):
         below = Path(parent)
         links = [name for name in folders if (below / name).is_symlink()]
         folders[:] = [name for name in folders if name != ".git" and name not in links]

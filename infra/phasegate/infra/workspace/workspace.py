@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Self
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import RepositoryError
 from phasegate.infra.secrets import Secrets
+from phasegate.infra.system.leftovers import mend
+from phasegate.infra.system.trees import remove_tree
 from phasegate.infra.workspace.change_set import ChangeSet, FileChange, FileStatus, readable
 from phasegate.infra.workspace.git import RUN_TRAILER, plain_message
 from phasegate.infra.workspace.leaks import leaking, masked_tree
@@ -78,6 +80,7 @@ class Workspace:
         if records is None:
             records = _add_worktree(git, run_id, base, folder)
         workspace = cls(repository, run_id, base, folder, records, secrets or Secrets())
+        mend([folder])
         workspace._attach()
         if recorded_base is None or not was_there:
             workspace._fill()
@@ -326,7 +329,7 @@ def _find_records(git: Git, folder: Path) -> Path | None:
         if backlink.read_text(errors="surrogateescape").strip() == str(folder / ".git"):
             if all((backlink.parent / name).is_file() for name in ("HEAD", "commondir")):
                 return backlink.parent
-            shutil.rmtree(backlink.parent)
+            remove_tree(backlink.parent)
     return None
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.grading.runner.runner import Bench
+from phasegate.infra.system.trees import remove_tree
 
 
 @asynccontextmanager
@@ -32,4 +32,4 @@ async def scratch_bench(run: RunContext, folder: str) -> AsyncGenerator[Bench]:
             settings.bases,
         )
     finally:
-        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, scratch, ignore_errors=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -22,6 +21,7 @@ from phasegate.infra.grading.grade import grade
 from phasegate.infra.grading.heldout import unknown_names
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.ledger import Attempt
+from phasegate.infra.system.trees import remove_tree
 from phasegate.infra.workspace import ChangeSet, keep_released
 from phasegate.infra.workspace.change_set import AmendmentRequest
 
@@ -156,7 +156,7 @@ async def grade_as(
             for tree in filter(None, (evidence.tree, kept_tree)):
                 await asyncio.to_thread(keep_released, run.world.repository, change, tree, run.id)
         finally:
-            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, scratch, ignore_errors=True)
         if change.base_commit == run.base_commit:
             evidence = evidence.model_copy(update={"base": await base_summary(run)})
         evidence = await with_omission(run, evidence)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Collection, Mapping
 from datetime import timedelta
@@ -25,6 +24,7 @@ from phasegate.infra.errors import DeployFailed
 from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.system import ports
 from phasegate.infra.system.processes import ProcessId, stop_all
+from phasegate.infra.system.trees import remove_tree
 
 _ALWAYS_INHERITED = ("HOME", "LANG")
 _LOG_LINES = 20
@@ -132,7 +132,7 @@ class Releases:
         for release_id in set(state.releases) - stays:
             await self.sources.drop(release_id)
             with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(self.folder.release(release_id))
+                remove_tree(self.folder.release(release_id))
 
     def _did_not_come_up(self, release_id: str, role: str, check: Check, log: Path, offset: int) -> DeployFailed:
         return DeployFailed(

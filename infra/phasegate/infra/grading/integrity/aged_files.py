@@ -10,6 +10,7 @@ import secrets
 from pathlib import Path
 
 from phasegate.infra.grading.integrity.moved_environment import TOOL_FOLDERS
+from phasegate.infra.system.trees import walk
 
 _DAY = 86_400
 _FEWEST_DAYS, _MOST_DAYS = 4, 60
@@ -24,7 +25,7 @@ def age_files(folder: Path) -> None:
     drawn = _FEWEST_DAYS + secrets.randbelow(_MOST_DAYS - _FEWEST_DAYS)
     back = (drawn * _DAY + secrets.randbelow(_DAY)) * 10**9
     places = [str(folder)]
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in walk(folder):
         places += (os.path.join(parent, name) for name in (*files, *folders))  # noqa: PTH118  for each of many files
         folders[:] = [name for name in folders if name not in TOOL_FOLDERS]
     for place in places:

@@ -6,11 +6,12 @@ are.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+
+from phasegate.infra.system.trees import walk
 
 BODY = re.compile(r"(?m)^(?:func|type|var|const)\b")
 """The first declaration of a source, after which nothing is imported."""
@@ -56,7 +57,7 @@ def read_source(path: Path) -> str:
 
 def _sources(folder: Path) -> Iterator[Path]:
     """Sources of packages and the files that name their modules, without those of dependencies and test data."""
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in walk(folder):
         folders[:] = sorted(name for name in folders if name not in _LEFT_OUT and not name.startswith((".", "_")))
         yield from (Path(parent, name) for name in sorted(files) if name == "go.mod" or name.endswith(".go"))
 

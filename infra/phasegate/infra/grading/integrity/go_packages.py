@@ -16,6 +16,7 @@ from typing import Any
 
 from phasegate.infra.grading.integrity.go_imports import BODY, MODULE, importers, read_source
 from phasegate.infra.grading.tree.planted_names import WORDS
+from phasegate.infra.system.trees import walk
 
 CLOCK = "twin_clock.go"
 """File of the twin that makes time pass."""
@@ -151,7 +152,7 @@ def _assemble(
         place = _joined(target.folder, target.beside if package[1].endswith("_test") else "", f"part{count}.go")
         target.put(place, name, f"//line {order['root']}/{_joined(target.folder, name)}:1\n{text}")
     changed = {folder / path for path in order["changed"]}
-    product = [read_source(path) for path in (folder / target.module).rglob("*.go") if path not in changed]
+    product = [read_source(path) for path in _go_files(folder / target.module) if path not in changed]
     target.reads_sources = any(map(_READS_SOURCES.search, [*here.values(), *others.values(), *product]))
     _add_main(target, folder, packages, around, watched=watched)
     for count, (path, text) in enumerate(_helpers(folder, target.module)):
@@ -235,7 +236,7 @@ def _add_main(target: TestedPackage, folder: Path, packages: Collection[str], ar
 
 def _helpers(folder: Path, module: str) -> Iterator[tuple[str, str]]:
     """Sources beside the tests' own whose functions take a test."""
-    for path in sorted((folder / module).rglob("*.go")):
+    for path in sorted(_go_files(folder / module)):
         parts = path.relative_to(folder / module).parts
         if path.name.endswith("_test.go") or "vendor" in parts or "testdata" in parts:
             continue
@@ -273,3 +274,8 @@ def _folder(path: str) -> str:
 
 def _joined(*parts: str) -> str:
     return "/".join(part for part in parts if part)
+
+
+def _go_files(folder: Path) -> Iterator[Path]:
+    for parent, _, files in walk(folder):
+        yield from (Path(parent, name) for name in files if name.endswith(".go"))

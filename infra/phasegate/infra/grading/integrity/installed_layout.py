@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, cast
 from phasegate.infra.grading.integrity.go_imports import read_source
 from phasegate.infra.grading.integrity.moved_environment import TOOL_FOLDERS
 from phasegate.infra.grading.runner.stored_files import write_new
+from phasegate.infra.system.trees import remove_tree
 
 _SOURCES = "src"
 _NOT_CARRIED = re.compile(
@@ -139,7 +139,7 @@ def _is_own(root: Path, place: Path) -> bool:
 
 def _delete(entry: os.DirEntry[str]) -> None:
     if entry.is_dir(follow_symlinks=False):
-        shutil.rmtree(entry.path, ignore_errors=True)
+        remove_tree(Path(entry.path), ignore_errors=True)
     else:
         Path(entry.path).unlink()
 

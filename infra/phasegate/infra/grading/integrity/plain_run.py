@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.tree.planted_names import WORDS
 from phasegate.infra.sandbox import run_with_services
 from phasegate.infra.sandbox.identity import draw_identity
+from phasegate.infra.system.trees import remove_tree
 
 _ROUNDS = 1_000_000
 """Rounds of repetition at most; their time ends them before."""
@@ -167,7 +167,7 @@ class PlainRun:
         async with self.bench.prepared(self._checkout(name)) as ready:
             if ready.failure:
                 return Ran()
-            shutil.rmtree(ready.folder / ".git", ignore_errors=True)
+            remove_tree(ready.folder / ".git", ignore_errors=True)
             place, changed = self._laid(ready, program)
             root, moved = Path("/srv", secrets.choice(WORDS), secrets.choice(WORDS)), ready
             if self.bench.sandbox.name == "none":  # which shows folders where they are

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from phasegate.infra.grading.runner.layer_entries import copy_into
 from phasegate.infra.sandbox.port import BuildCaches
+from phasegate.infra.system.trees import remove_tree, walk
 
 _GO, _CCACHE = ".cache/go-build", ".cache/ccache"
 _PROJECTS = {
@@ -79,7 +80,7 @@ def keep_home(place: Path, caches: BuildCaches, *, is_mounted: bool) -> None:
             continue
         target.mkdir(parents=True)
         if not all(copy_into(source, target) for source in sources):
-            shutil.rmtree(target)  # the disk may be full, and nothing needs a cache
+            remove_tree(target)  # the disk may be full, and nothing needs a cache
         elif folder == _GO:
             _forget_tests(target)
 
@@ -93,7 +94,7 @@ def keep_workspace(place: Path, checkout: Path, tracked: Collection[str]) -> Non
         parts = [folder / name for name in _CARGO_TOP]
         parts += [profile / name for profile in _profiles(folder) for name in _CARGO_PARTS]
         if not all(_copied(part, place / part.relative_to(checkout)) for part in parts):
-            shutil.rmtree(place / relative)
+            remove_tree(place / relative)
 
 
 def is_outgrown(caches: BuildCaches, *, is_mounted: bool) -> bool:
@@ -105,19 +106,19 @@ def is_outgrown(caches: BuildCaches, *, is_mounted: bool) -> bool:
 
 def _forget_tests(cache: Path) -> None:
     """Mark all tests of Go as not run, and all files as none that Go has to write to."""
-    shutil.rmtree(cache / "fuzz", ignore_errors=True)
+    remove_tree(cache / "fuzz", ignore_errors=True)
     expiry = cache / "testexpire.txt"
     expiry.unlink(missing_ok=True)  # a command may have put a link there
     expiry.write_text(f"{time.time_ns()}\n")
     ahead = time.time() + _UNUSED_SECONDS
-    for parent, _, files in os.walk(cache):
+    for parent, _, files in walk(cache):
         for name in files:
             if name.endswith(("-a", "-d")):
                 os.utime(Path(parent, name), (ahead, ahead), follow_symlinks=False)
 
 
 def _cargo_folders(checkout: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(checkout):
+    for parent, folders, files in walk(checkout):
         if _CARGO_MARK in files:
             folders.clear()
             yield Path(parent)
@@ -147,8 +148,5 @@ def _copied(source: Path, target: Path) -> bool:
 
 def _bytes(folder: Path) -> int:
     return sum(
-        os.lstat(path).st_size
-        for parent, _, files in os.walk(folder)
-        for name in files
-        for path in [Path(parent, name)]
+        os.lstat(path).st_size for parent, _, files in walk(folder) for name in files for path in [Path(parent, name)]
     )

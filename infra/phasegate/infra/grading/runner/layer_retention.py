@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from phasegate.infra.grading.runner.layer_entries import ABOUT, STORED, USED
+from phasegate.infra.system.trees import remove_tree, walk
 
 _LEFT_BEHIND = timedelta(days=1)
 """Age from which the beginnings of a layer are taken for those of an engine that died."""
@@ -70,13 +70,13 @@ def drop_layers(
         if now - datetime.fromtimestamp(folder.stat().st_mtime, now.tzinfo) > _LEFT_BEHIND:
             yield folder, size_of(folder)
             if not dry_run:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder, ignore_errors=True)
 
 
 def size_of(folder: Path) -> int:
     """Bytes that a folder takes on its disk; links are not followed."""
     total = 0
-    for parent, _, files in os.walk(folder):
+    for parent, _, files in walk(folder):
         for name in files:
             with suppress(OSError):  # removed meanwhile
                 total += os.lstat(Path(parent, name)).st_blocks * 512
@@ -106,5 +106,5 @@ def _remove(entry: _Entry) -> bool:
             entry.folder.rename(gone)
     except OSError:  # held by a grade, or gone
         return False
-    shutil.rmtree(gone, ignore_errors=True)
+    remove_tree(gone, ignore_errors=True)
     return True

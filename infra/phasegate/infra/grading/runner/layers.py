@@ -60,6 +60,7 @@ from phasegate.infra.sandbox.environment import allowed_environment
 from phasegate.infra.sandbox.overlay import overlays_work
 from phasegate.infra.sandbox.port import BuildCaches, CommandResult
 from phasegate.infra.sandbox.toolchain_versions import toolchain_versions
+from phasegate.infra.system.trees import remove_tree, walk
 from phasegate.infra.workspace import Repository
 from phasegate.infra.workspace.clone import clone, set_times
 
@@ -193,7 +194,7 @@ class Layers:
         # no command writes to a layer, so two of them may share files
         linked = ("cp", "-al", "--", laid.found.folder / FILES, fresh / FILES)
         if subprocess.run(linked, capture_output=True, check=False).returncode != 0:
-            shutil.rmtree(fresh, ignore_errors=True)
+            remove_tree(fresh, ignore_errors=True)
             return
         keep_home(fresh / HOME, caches, is_mounted=is_mounted)
         keep_workspace(fresh / COMPILED, folder, self.repository.files(commit))
@@ -292,7 +293,7 @@ class Layers:
         finally:
             if used:
                 used.close()
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, folder, ignore_errors=True)
 
     def _make_empty(self, commit: str, store: Path) -> Found:
         """A layer of a project without a setup command, for its caches."""
@@ -331,7 +332,7 @@ class Layers:
         caches: BuildCaches | None,
     ) -> Found:
         place = folder.with_name("layer")
-        shutil.rmtree(place, ignore_errors=True)
+        remove_tree(place, ignore_errors=True)
         place.mkdir()
         if layer.is_usable:
             take_back()
@@ -377,10 +378,10 @@ def _covers(files: Path, before: Collection[str], changes: dict[str, str]) -> bo
 
 def _strip(folder: Path, tracked: Collection[str]) -> None:
     """Remove what belongs to the checkout and not to the layer; links are not followed."""
-    shutil.rmtree(folder / ".git", ignore_errors=True)
+    remove_tree(folder / ".git", ignore_errors=True)
     known = set(tracked)
     folders = folders_of(known)
-    for parent, below, files in os.walk(folder, topdown=False):
+    for parent, below, files in reversed(list(walk(folder))):
         for name in files:
             path = Path(parent, name)
             if str(path.relative_to(folder)) in known:

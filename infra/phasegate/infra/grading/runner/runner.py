@@ -10,7 +10,6 @@ import os
 import random
 import secrets
 import shlex
-import shutil
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from phasegate.infra.grading.tree.patterns import TEST_CODE, is_test_file, is_te
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox, run_setup, run_with_services
 from phasegate.infra.sandbox.port import BuildCaches, CommandResult
+from phasegate.infra.system.trees import remove_tree, walk
 from phasegate.infra.workspace import Repository
 from phasegate.infra.workspace.clone import clone
 
@@ -210,7 +210,7 @@ class Bench:
 
     async def run_again(self, checkout: Checkout, ready: Prepared, probe: RunProbe | None = None) -> TestRun:
         """Run the tests in a checkout that is set up already, with what is sealed and planted this time."""
-        await asyncio.to_thread(shutil.rmtree, ready.report)
+        await asyncio.to_thread(remove_tree, ready.report)
         ready.report.mkdir()
         return ready.failure or await self._run(checkout, ready, probe)
 
@@ -222,7 +222,7 @@ class Bench:
         inside = folder if self.sandbox.name == "none" else INSIDE
         laid: Laid | TestRun | None = None
         try:
-            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, place, ignore_errors=True)
             report.mkdir(parents=True)
             laid = await self._make_ready(checkout, folder, inside)
             failure = laid if isinstance(laid, TestRun) else None
@@ -230,7 +230,7 @@ class Bench:
         finally:
             if isinstance(laid, Laid):
                 laid.release()
-            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, place, ignore_errors=True)
             self._taken.discard(place)
 
     def _take_place(self) -> Path:
@@ -263,7 +263,7 @@ class Bench:
             await asyncio.to_thread(take_back)
             await asyncio.to_thread(self._layers.age, laid, checkout.tree, folder)
             return laid
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, folder, ignore_errors=True)
         await asyncio.to_thread(write)
         if not setup:
             return None
@@ -280,7 +280,7 @@ class Bench:
     async def clear(self) -> None:
         """Remove what was kept for further runs of this bench."""
         for name in (LAYERS, f"{LAYERS}-of-base"):
-            await asyncio.to_thread(shutil.rmtree, self.scratch / name, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self.scratch / name, ignore_errors=True)
 
     @property
     def _layers(self) -> Layers:
@@ -376,9 +376,9 @@ def _clear_strays(folder: Path, known: Collection[str]) -> None:
 
     Compiled Python may say that its source is not to be looked at, and would then be run in its stead.
     """
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in walk(folder):
         for name in [name for name in folders if name == "__pycache__"]:
-            shutil.rmtree(Path(parent, name), ignore_errors=True)
+            remove_tree(Path(parent, name), ignore_errors=True)
         folders[:] = [
             name
             for name in folders

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from phasegate.infra.grading.runner.file_state import file_states
+from phasegate.infra.system.trees import walk
 from phasegate.infra.workspace.clone import CONTENTS
 
 _CLONE = 0x40049409  # FICLONE: Linux's ioctl_ficlone(2)
@@ -120,7 +121,7 @@ def _is_same_kind(state: tuple[int, ...], other: tuple[int, ...] | None) -> bool
 
 
 def _files_below(git_dir: Path) -> Iterator[str]:
-    for parent, _, files in os.walk(git_dir):
+    for parent, _, files in walk(git_dir):
         for name in files:
             yield str(Path(parent, name).relative_to(git_dir.parent))
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phasegate.infra.grading.runner.report_xml import RawCase
+from phasegate.infra.system.trees import walk
 
 _MODULE = re.compile(r"(?m)^module[ \t]+\"?([^\s\"]+)\"?[ \t]*(?://.*)?$")
 _GO_TEST = re.compile(r"(?m)^func ((?:Test|Example|Fuzz|Benchmark)\w*)\(")
@@ -96,7 +97,7 @@ class _CargoFiles:
     def _listed(self) -> dict[str, list[str]]:
         paths: dict[str, list[str]] = defaultdict(list)
         seen = 0
-        for parent, folders, files in os.walk(self.root):
+        for parent, folders, files in walk(self.root):
             folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
             seen += len(files) + len(folders)
             if seen > _ENTRIES:

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -32,6 +31,7 @@ from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.tree.planted_names import WORDS
 from phasegate.infra.sandbox import run_with_services
 from phasegate.infra.system.ports import STABLE
+from phasegate.infra.system.trees import remove_tree
 
 _SCRIPT = Path(__file__).parent / "scripts" / "ask.py"
 _LIMIT = 16 * 1024 * 1024
@@ -190,7 +190,7 @@ class Twin:
             self.waits.add(asked, around)
             return asked
         finally:
-            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, place, ignore_errors=True)
 
     def _places(self, around: Surroundings) -> tuple[Path, Path]:
         """Folder of the service as it finds it, and on this machine."""
@@ -201,12 +201,12 @@ class Twin:
         return (Path("/srv", *words) if around.is_moved else self.ready.inside), self.ready.folder
 
     def _copy(self, place: Path, *, is_git: bool) -> None:
-        shutil.rmtree(place, ignore_errors=True)
+        remove_tree(place, ignore_errors=True)
         words = ["cp", "-a", "--reflink=auto", "--", str(self.pristine), str(place)]
         subprocess.run(words, check=True, env={"PATH": os.defpath})
         history = place / ".git"
         if not is_git and history.is_dir() and not history.is_symlink():
-            shutil.rmtree(history)
+            remove_tree(history)
 
     async def _ask(
         self, around: Surroundings, conversations: Sequence[Conversation], root: Path, place: Path, patience: float

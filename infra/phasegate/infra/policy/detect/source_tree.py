@@ -6,12 +6,13 @@ Used by `detect` and its parts, which know what the names mean.
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
+
+from phasegate.infra.system.trees import walk
 
 _MAX_FILES = 5000
 _MAX_BYTES = 200_000
@@ -84,7 +85,7 @@ class SourceTree:
         return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
     def _walk(self) -> Iterator[PurePosixPath]:
-        for root, folders, names in os.walk(self._folder):
+        for root, folders, names in walk(self._folder):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _NOT_ENTERED)
             for name in sorted(names):
                 yield PurePosixPath((Path(root) / name).relative_to(self._folder).as_posix())

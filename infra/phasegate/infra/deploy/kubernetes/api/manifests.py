@@ -15,6 +15,7 @@ from typing import Any, cast
 import yaml
 
 from phasegate.infra.errors import ConfigError
+from phasegate.infra.system.trees import walk
 
 Manifest = dict[str, Any]
 
@@ -115,7 +116,10 @@ def _files(folder: Path, path: str) -> list[Path]:
             remedy=f"Commit what `kubectl kustomize {path}` prints, and name that file in deploy.manifests.",
         )
     return sorted(
-        file for file in top.rglob("*") if file.suffix in _SUFFIXES and file.is_file() and not file.is_symlink()
+        file
+        for parent, _, files in walk(top)
+        for file in (Path(parent, name) for name in files)
+        if file.suffix in _SUFFIXES and file.is_file() and not file.is_symlink()
     )
 
 
