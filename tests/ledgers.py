@@ -5,13 +5,14 @@ Called by fixtures, which say only what matters to them. Knows nothing of who ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, Run, RunOptions
+from phasegate.infra.policy.commands import CommandsPolicy
 from phasegate.infra.policy.model import GATES, INTERRUPT_GATES, GatePolicy, GatesPolicy, LifecyclePolicy, Policy
 
 
@@ -30,15 +31,21 @@ def policy_with(
     expires: timedelta = timedelta(days=1),
     admins: Sequence[str] = (),
     allowed_signers: str = "",
+    commands: Mapping[str, Sequence[str]] = {},
 ) -> StoredPolicy:
-    """A stored policy whose gates all have these rules; without people, anyone may decide."""
+    """A stored policy whose gates all have these rules; without people, anyone may decide.
+
+    `commands` names the people who may give a command; anyone may give the others.
+    """
     roles = ("deciders",) if people else ()
     gate = GatePolicy(roles=roles, quorum=quorum, exclude_requester=exclude_requester, expires=expires)
     named = {"deciders": tuple(people), "admin": tuple(admins)}
+    named |= {f"to-{command}": tuple(commanders) for command, commanders in commands.items()}
     policy = Policy(
         lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
         gates=GatesPolicy(**dict.fromkeys({*GATES, *INTERRUPT_GATES}, gate)),
         roles={role: names for role, names in named.items() if names},
+        commands=CommandsPolicy.model_validate({command: [f"to-{command}"] for command in commands}),
     )
     return StoredPolicy(policy=policy, allowed_signers=allowed_signers)
 

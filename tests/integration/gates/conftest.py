@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,16 @@ import pytest
 from tests.ledgers import accepted, policy_with
 
 from phasegate.infra.clock import FixedClock
-from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, SigningKey, sign
+from phasegate.infra.identity import COMMAND_NAMESPACE, DECISION_NAMESPACE, AllowedSigners, Person, SigningKey, sign
 from phasegate.infra.ledger import Gate, Ledger, Run
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.authorization import statement
+from phasegate.infra.ledger.gates.commands import CommandRequest
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.database import connect
+from phasegate.infra.ledger.storage.store import Store
+from phasegate.infra.ledger.storage.transaction import Connections
+from phasegate.infra.policy.commands import CommandName
 
 SUBJECT = {"prd": "sha256:1", "policy": "sha256:2"}
 
@@ -77,6 +84,36 @@ class Desk:
         """Approve a signed gate as a person would."""
         signature = changes.pop("signature", None) or self.signature(gate, name)
         return self.ledger.gates.decide(gate.id, "approve", Person(name, "ssh"), signature=signature, **changes)
+
+    def signed_run(self, run_id: str = "run-one", text: str = "", **rules: Any) -> Run:
+        """A run whose commands Ana and Bo sign."""
+        signers = AllowedSigners(text=text or self.keys.line("ana") + self.keys.line("bo"))
+        return self.accept(run_id, signers=signers, **rules)
+
+    def command_signature(
+        self,
+        run: Run,
+        command: CommandName,
+        name: str,
+        *,
+        key: str = "",
+        namespace: str = COMMAND_NAMESPACE,
+        **given: Any,
+    ) -> str:
+        """A person's signature over a command to a run as it is now."""
+        statement = self.ledger.commands.statement(CommandRequest(run.id, command, name, given))
+        return sign(statement.content(), self.keys.of(key or name), namespace=namespace)
+
+    def forge(self, run: Run, kind: EventKind, actor: str, **payload: Any) -> None:
+        """Append an event with the ledger's own code, as anyone who has its file can."""
+        store = Store(Connections(connect(f"sqlite:///{self.file}")), self.clock, timedelta(seconds=60))
+        request = kind.removeprefix("run.").removesuffix("-requested")
+        with store.change(run.id, kind, actor=actor, payload=payload) as change:
+            if kind == EventKind.RUN_RESUMED:
+                change.update(schema.runs, run.id, status="running", request="", reason=None)
+            elif request != kind:
+                change.update(schema.runs, run.id, request=request, status="running", finished_at=None)
+        store.connections.close()
 
     def rules(self, gate: Gate) -> str | None:
         """The verdict that counts at a gate."""
