@@ -6,12 +6,12 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ledgers import accepted, policy_with
+from tests.ledgers import accepted, forge, policy_with
 
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.identity import COMMAND_NAMESPACE, DECISION_NAMESPACE, AllowedSigners, Person, SigningKey, sign
@@ -19,10 +19,6 @@ from phasegate.infra.ledger import Gate, Ledger, Run
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.authorization import statement
 from phasegate.infra.ledger.gates.commands import CommandRequest
-from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.database import connect
-from phasegate.infra.ledger.storage.store import Store
-from phasegate.infra.ledger.storage.transaction import Connections
 from phasegate.infra.policy.commands import CommandName
 
 SUBJECT = {"prd": "sha256:1", "policy": "sha256:2"}
@@ -105,15 +101,8 @@ class Desk:
         return sign(statement.content(), self.keys.of(key or name), namespace=namespace)
 
     def forge(self, run: Run, kind: EventKind, actor: str, **payload: Any) -> None:
-        """Append an event with the ledger's own code, as anyone who has its file can."""
-        store = Store(Connections(connect(f"sqlite:///{self.file}")), self.clock, timedelta(seconds=60))
-        request = kind.removeprefix("run.").removesuffix("-requested")
-        with store.change(run.id, kind, actor=actor, payload=payload) as change:
-            if kind == EventKind.RUN_RESUMED:
-                change.update(schema.runs, run.id, status="running", request="", reason=None)
-            elif request != kind:
-                change.update(schema.runs, run.id, request=request, status="running", finished_at=None)
-        store.connections.close()
+        """As `forge`, on this ledger."""
+        forge(f"sqlite:///{self.file}", run.id, kind, actor, payload, clock=self.clock)
 
     def rules(self, gate: Gate) -> str | None:
         """The verdict that counts at a gate."""
