@@ -82,10 +82,12 @@ async def test_a_forged_command_does_not_end_a_run_that_waits(house: LifecycleHa
 async def test_a_forged_command_wakes_no_run_that_is_done(house: LifecycleHarness, kind: EventKind) -> None:
     """Mutation tried: `_run_pipeline` without `settle`."""
     done = await house.run()
+    before = len(house.kinds(done))
     append(house, done.id, kind, **FORGED[kind])
     stands = await house.carry(done)
     assert stands.model_copy(update={"finished_at": done.finished_at}) == done
     assert stands.finished_at is not None
+    assert "run.running" not in house.kinds(done)[before:]
     assert [effect.status for effect in house.ledger.effects.list(done.id)] == ["done"]
     assert refusals(house, done) == [kind.removeprefix("run.").removesuffix("-requested")]
 

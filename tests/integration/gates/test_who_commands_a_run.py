@@ -89,7 +89,7 @@ def test_a_command_is_given_by_whom_policy_names(desk: Desk, command: CommandNam
 def test_a_command_is_signed_where_decisions_are(desk: Desk, command: CommandName) -> None:
     """By the right person, for this run, these arguments and this moment.
 
-    Mutation tried: the statement without run, arguments or `after`; the signer is not compared with the actor.
+    Mutation tried: the statement without command, arguments or `after`; the signer is not compared with the actor.
     """
     run, other = desk.signed_run(commands={command: ["ana"]}), desk.signed_run("run-two", commands={command: ["ana"]})
     arguments, prepare, give = GIVEN[command]

@@ -21,6 +21,13 @@ def run_argument(command: F) -> F:
     return click.argument("run", metavar="RUN")(command)
 
 
+def key_option(command: F) -> F:
+    """`--key`: the key to sign with, where identity is `ssh`."""
+    file = click.Path(path_type=Path, exists=True, dir_okay=False)
+    text = "Sign with this SSH key.  [default: git's user.signingKey]"
+    return click.option("--key", type=file, help=text)(command)
+
+
 def signing_options(command: F) -> F:
     """`--key`, `--print`, `--as` and `--signature`: how a decision or a command is signed, where identity is `ssh`."""
     file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -28,7 +35,7 @@ def signing_options(command: F) -> F:
         click.option("--as", "principal", default="", help="With --print: who will sign, where their key is not here."),
         click.option("--signature", type=file, help="A signature made on another machine, of what --print prints."),
         click.option("--print", "printing", is_flag=True, help="Print the exact bytes to sign, and do nothing."),
-        click.option("--key", type=file, help="Sign with this SSH key.  [default: git's user.signingKey]"),
+        key_option,
     ):
         command = decorate(command)
     return command

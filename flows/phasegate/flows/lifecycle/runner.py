@@ -176,6 +176,7 @@ async def _run_pipeline(run: RunContext, pipeline: Pipeline) -> bool:
         return False
     run.raise_if_interrupted()
     run.ledger.runs.require_as_accepted(run.id)
+    run.ledger.commands.require_replay_allowed(run.record)
     require_same_definition(run.record)
     run.ledger.runs.set_status(run.id, "running")
     try:

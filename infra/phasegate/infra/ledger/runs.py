@@ -28,7 +28,7 @@ class Runs:
         """Work on a store."""
         self._store, self._commands = store, Commands(store)
 
-    def accept(
+    def accept(  # noqa: PLR0913 -- a run has as many facts
         self,
         run_id: str,
         *,
@@ -42,6 +42,7 @@ class Runs:
         options: RunOptions,
         definition: str,
         origin: Origin | None = None,
+        signature: str = "",
         also: Sequence[Artifact] = (),
     ) -> Run:
         """Make a run durable; the engine takes it from here (outbox).
@@ -58,12 +59,15 @@ class Runs:
             options: What they chose.
             definition: The version of the pipeline's definition.
             origin: The run this one goes back to, if it does.
+            signature: Over the command `replay` to that run, where its commands are signed.
             also: Further artifacts the run needs, such as the rehearsal script.
         """
         said_of_origin = origin.model_dump(mode="json", by_alias=True) if origin else None
         payload = payloads.RunAccepted(title=title, base_commit=base_commit, notices=list(options.notices))
         if said_of_origin:
             payload["origin"] = said_of_origin
+        if signature:
+            payload["signature"] = signature
         with self._store.change(run_id, EventKind.RUN_ACCEPTED, actor=requester, payload=payload) as change:
             for artifact in sorted((ticket, policy, *also), key=lambda artifact: artifact.digest):
                 put(change, artifact, self._store.clock.now())

@@ -11,12 +11,13 @@ class Nothing(TypedDict):
 
 
 class RunAccepted(TypedDict):
-    """The run's beginning; `origin` is the run that it repeats or continues."""
+    """The run's beginning; `origin` is the run that it repeats or continues; the requester's signature over that."""
 
     title: str
     base_commit: str
     notices: list[str]
     origin: NotRequired[dict[str, Any]]
+    signature: NotRequired[str]
 
 
 class RunTaken(TypedDict):

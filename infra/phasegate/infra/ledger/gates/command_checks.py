@@ -24,12 +24,14 @@ from phasegate.infra.ledger.gates.commands import (
     REQUEST_KINDS,
     CommandAuthority,
     CommandRequest,
+    bound_to,
     check_command,
     command_rules_of,
     command_statement,
     commands_in,
     latest_command,
     refusal,
+    replay_command,
 )
 from phasegate.infra.ledger.gates.rows import GateRows
 from phasegate.infra.ledger.gates.standing import HALTED, STANDING_KINDS, Standing, standing
@@ -79,7 +81,7 @@ class Commands:
         if rules is None:
             raise NotAllowed(f"commands to run {command.run} are not signed: its policy is of an earlier version")
         with self._store.reading() as connection:
-            return command_statement(command, rules, latest_command(_links(connection, command.run)))
+            return command_statement(command, rules, bound_to(command, _links(connection, command.run)))
 
     def require_allowed(self, command: CommandRequest) -> str:
         """Stop unless a person may give a command now; a refusal is on record.
@@ -93,7 +95,7 @@ class Commands:
         """
         rules, signers = self._rules_of(command.run)
         with self._store.reading() as connection:
-            after = latest_command(_links(connection, command.run))
+            after = bound_to(command, _links(connection, command.run))
         if rules is not None:
             try:
                 check_command(command, rules, signers, after=after, at=self._gates.now_in(command.run))
@@ -110,6 +112,22 @@ class Commands:
         """
         if command.signature and latest_command(_links(change.connection, command.run)) != after:
             raise NotAllowed(OVERTAKEN, remedy="Give the command again; with --signature, print and sign it anew.")
+
+    def require_replay_allowed(self, run: Run) -> None:
+        """Stop unless the person who asked for a replay may replay the earlier run; others need no permission.
+
+        Raises:
+            NotAllowed: They may not.
+            NotFound, TrailBroken: As `rules`, for the earlier run.
+        """
+        if run.origin is None:
+            return
+        rules, signers = self._rules_of(run.origin.run)
+        if rules is not None:
+            with self._store.reading() as connection:
+                first, earlier = _links(connection, run.id)[0], _links(connection, run.origin.run)
+            command = replay_command(run.id, run.origin, first.actor, str(first.payload.get("signature", "")))
+            check_command(command, rules, signers, after=bound_to(command, earlier), at=first.at)
 
     def refuse(
         self, command: CommandRequest, why: str, *, actor: str = "engine", event: int | None = None, row: str = ""

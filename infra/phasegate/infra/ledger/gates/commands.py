@@ -17,6 +17,7 @@ from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import COMMAND_NAMESPACE, AllowedSigners, CommandStatement, signer_of
 from phasegate.infra.ledger.chain import Link
 from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.records import Origin
 from phasegate.infra.policy.commands import COMMANDS, CommandName, CommandsPolicy
 
 Argument = str | int | bool
@@ -105,6 +106,19 @@ def command_of(run_id: str, link: Link) -> CommandRequest | None:
     return CommandRequest(run_id, name, link.actor, arguments, str(link.payload.get("signature", "")))
 
 
+def replay_command(run_id: str, origin: Origin, actor: str, signature: str = "") -> CommandRequest:
+    """The command to an earlier run by which a new run goes back to it.
+
+    Args:
+        run_id: The new run.
+        origin: The earlier run, and the stage from which it is done again.
+        actor: The name of the person who asks for the new run.
+        signature: Over the canonical command, where the earlier run's commands are signed.
+    """
+    arguments: dict[str, Argument] = {"run": run_id, "from": origin.stage, "mode": origin.mode}
+    return CommandRequest(origin.run, "replay", actor, arguments, signature)
+
+
 def is_of_engine(link: Link) -> bool:
     """True if an event asks for a rewind because the run's baseline is gone: the engine's own, not a command."""
     return link.kind == EventKind.RUN_REWIND_REQUESTED and link.actor == "engine" and bool(link.payload.get("why"))
@@ -188,6 +202,15 @@ def commands_in(run_id: str, links: Sequence[Link]) -> Iterator[tuple[Link, Comm
         command = command_of(run_id, link)
         if command is not None:
             yield link, command, latest_command(links[:position])
+
+
+def bound_to(command: CommandRequest, links: Sequence[Link]) -> str:
+    """Hash of the event that the signature of a command given now is bound to.
+
+    A replay leaves no event in the run that it goes back to, and names the new run: it is bound to that run's
+    acceptance.
+    """
+    return links[0].hash if command.name == "replay" else latest_command(links)
 
 
 def latest_command(links: Sequence[Link]) -> str:

@@ -11,7 +11,13 @@ from datetime import UTC, datetime
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.ledger.chain import Link
 from phasegate.infra.ledger.events import EventKind
-from phasegate.infra.ledger.gates.commands import check_command, command_rules_of, commands_in
+from phasegate.infra.ledger.gates.commands import (
+    bound_to,
+    check_command,
+    command_rules_of,
+    commands_in,
+    replay_command,
+)
 from phasegate.infra.ledger.gates.standing import STANDING_KINDS, standing
 from phasegate.infra.ledger.records import Run
 from phasegate.infra.ledger.trail.decisions import broken, stored_policy, stored_run, stored_signers
@@ -28,9 +34,10 @@ def check_commands(rows: Rows, run_id: str) -> int:
     run = stored_run(rows, run_id)
     policy = stored_policy(rows, run)
     rules = command_rules_of(policy)
+    signed = _check_replay(rows, run)
     if rules is None:
-        return 0
-    signers, signed = stored_signers(rows, policy), 0
+        return signed
+    signers = stored_signers(rows, policy)
     links, times = _events(rows, run_id)
     for link, command, after in commands_in(run_id, links):
         try:
@@ -55,6 +62,28 @@ def _events(rows: Rows, run_id: str) -> tuple[Sequence[Link], Mapping[int, datet
         if link is not None:
             links.append(link)
     return links, times
+
+
+def _check_replay(rows: Rows, run: Run) -> int:
+    """Check that the person who asked for a replay might, by the earlier run's policy; how many signatures that took.
+
+    A bundle of a rehearsal, which performs nothing, does not hold the earlier run; the database does.
+    """
+    if run.origin is None or (run.origin.is_rehearsal and rows.find("runs", run.origin.run) is None):
+        return 0
+    earlier = stored_run(rows, run.origin.run)
+    policy = stored_policy(rows, earlier)
+    rules = command_rules_of(policy)
+    if rules is None:
+        return 0
+    (first, *_), _times = _events(rows, run.id)
+    links, _times = _events(rows, earlier.id)
+    command = replay_command(run.id, run.origin, first.actor, str(first.payload.get("signature", "")))
+    try:
+        signers = stored_signers(rows, policy)
+        return check_command(command, rules, signers, after=bound_to(command, links), at=first.at)
+    except NotAllowed as error:
+        broken(f"events/{run.id}/1", error.message)
 
 
 def _check_messages(rows: Rows, run_id: str, links: Sequence[Link]) -> None:
