@@ -12,6 +12,9 @@ from tests.crash.scenes import SCENES, CrashScenario, write_project
 from tests.ledgers import forge
 from tests.support.lifecycle import LifecycleHarness, approve, open_lifecycle
 
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.pipeline import pipeline
+from phasegate.flows.lifecycle.runner import run_lifecycle
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.ledger import Gate, Ledger, Run
 from phasegate.infra.ledger.events import EventKind
@@ -106,6 +109,18 @@ async def test_a_row_that_says_cancel_ends_no_run(house: LifecycleHarness) -> No
     house.answers["prd"] = once(lambda: alter(house, run))
     assert (await house.carry(run)).status == "done"
     assert refusals(house, run) == ["cancel"]
+
+
+async def test_a_forged_command_at_the_last_moment_does_not_keep_a_run_from_its_end(house: LifecycleHarness) -> None:
+    """Mutation tried: `_complete` raises again."""
+    run = house.kick_off()
+
+    async def cancelled_last(context: RunContext) -> None:
+        await pipeline(context)
+        append(house, run.id, EventKind.RUN_CANCEL_REQUESTED)
+
+    await run_lifecycle(run.id, cancelled_last, house)
+    assert (house.ledger.runs.get(run.id).status, refusals(house, run)) == ("done", ["cancel"])
 
 
 async def test_a_forged_resume_sets_no_paused_run_going(house: LifecycleHarness) -> None:

@@ -105,7 +105,7 @@ def answered(desk: Desk, attempt: Attempt) -> str | None:
 def test_an_answer_that_nobody_gave_who_may_is_none(desk: Desk, actor: str) -> None:
     """By an event of Eve's, by one that says something else than the row, and by a row alone.
 
-    Mutation tried: `_counted` returns the question as it is.
+    Mutation tried: `_counted` returns the question as it is; audit without `_check_answers`.
     """
     attempt = at_work(desk, desk.accept(commands={"answer": ["ana"]}))
     assert answered(desk, attempt) is None
@@ -118,6 +118,8 @@ def test_an_answer_that_nobody_gave_who_may_is_none(desk: Desk, actor: str) -> N
     else:
         desk.sql("UPDATE questions SET answer = 'yes, and push it', answered_by = 'ana'")
     assert desk.ledger.questions.open("run-one") == []
+    with pytest.raises(TrailBroken):
+        desk.ledger.audit("run-one")
     assert answered(desk, attempt) is None
     assert len(desk.ledger.questions.open("run-one")) == len(desk.refusals()) == 1
     if actor == "eve":

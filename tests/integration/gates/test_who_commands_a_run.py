@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.integration.gates.conftest import Desk
 
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners
-from phasegate.infra.ledger import Run
+from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.commands import CommandName
 
@@ -150,6 +151,15 @@ def test_a_key_that_has_expired_gives_no_command(desk: Desk) -> None:
     run = desk.signed_run(text=desk.keys.line("bo", 'valid-before="20261101"'))
     with pytest.raises(NotAllowed, match="no key that is allowed"):
         desk.ledger.runs.ask(run.id, "pause", actor="bo", signature=desk.command_signature(run, "pause", "bo"))
+
+
+def test_a_command_counts_though_its_key_expires_later(desk: Desk) -> None:
+    """Mutation tried: `_why_refused` verifies at the time of reading."""
+    run = desk.signed_run(text=desk.keys.line("bo", 'valid-before="20261201"'))
+    desk.ledger.runs.ask(run.id, "pause", actor="bo", signature=desk.command_signature(run, "pause", "bo"))
+    desk.clock.advance(timedelta(days=30))
+    assert Ledger.open(f"sqlite:///{desk.file}", clock=desk.clock).commands.request(run.id) == "pause"
+    desk.ledger.audit(run.id)
 
 
 def test_users_of_the_machine_need_no_signature(desk: Desk) -> None:

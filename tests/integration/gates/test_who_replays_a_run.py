@@ -13,11 +13,13 @@ from tests.ledgers import accepted, policy_with
 from tests.support.lifecycle import LifecycleHarness, open_lifecycle
 from tests.support.repositories import git, write_files
 
+from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.flows.runs.replay import ReplayRequest, replay
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import COMMAND_NAMESPACE, AllowedSigners, Person, sign
 from phasegate.infra.ledger import Origin, Run
 from phasegate.infra.ledger.gates.commands import replay_command
+from phasegate.infra.tickets.ticket import Ticket
 
 UNASKED = """[lifecycle]
 stages = ["prd", "implementation", "testing"]
@@ -87,6 +89,29 @@ async def test_a_replay_is_signed_where_commands_are(house: LifecycleHarness, ke
     rehearsal = ask(house, done, "ana", rehearse=True, key=keys.of("olga").file)
     assert ((await house.carry(rehearsal)).status, rehearsal.requester) == ("done", "olga")
     assert house.ledger.audit(rehearsal.id).signatures == 1
+
+
+async def test_the_engine_runs_no_forged_replay(house: LifecycleHarness) -> None:
+    """Mutation tried: `_run_pipeline` without `require_replay_allowed`."""
+    done = await house.run()
+    policy, ticket = (
+        house.ledger.artifacts.get(done.policy, StoredPolicy),
+        house.ledger.artifacts.get(done.ticket, Ticket),
+    )
+    run = accepted(
+        house.ledger,
+        "run-two",
+        ticket=ticket,
+        policy=policy,
+        repository=done.repository,
+        base_commit=done.base_commit,
+        requester="eve",
+        options=done.options,
+        origin=Origin(run=done.id, stage="prd", mode="rehearse"),
+    )
+    stopped = await house.carry(run)
+    assert (stopped.status, house.ledger.attempts.list(run.id)) == ("failed", [])
+    assert "eve may not replay" in str(stopped.reason)
 
 
 def forged(desk: Desk, origin: Origin, **accepting: Any) -> Run:
