@@ -18,10 +18,11 @@ from phasegate.agents.loop.interrupts import WakeSignal, no_signal
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.tools import Guardrails, Toolbox
+from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, RunOptions
 from phasegate.infra.policy.budgets import BudgetPolicy
-from phasegate.infra.policy.model import SandboxPolicy
+from phasegate.infra.policy.model import Policy, SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox
 
 _MODEL = "compatible:loopback"
@@ -40,7 +41,7 @@ def open_ledger(folder: Path) -> Ledger:
         "run-one",
         title="t",
         ticket=_Paper(),
-        policy=_Paper(),
+        policy=StoredPolicy(policy=Policy.model_validate({"lifecycle": {"stages": ["prd"]}})),
         repository=str(folder),
         base_branch="main",
         base_commit="0" * 40,
@@ -71,7 +72,7 @@ async def main(url: str, turns: int, folder: Path, signal: WakeSignal = no_signa
             window=10**9,  # nothing is left out of a request: the peers leave nothing out either
         )
         budget = RunBudget(ledger, BudgetPolicy(turns=turns + 1, tokens=10**12))
-        runtime = AgentRuntime(ledger, threads, budget, lambda: ledger.runs.request("run-one") == "pause", signal)
+        runtime = AgentRuntime(ledger, threads, budget, lambda: ledger.commands.request("run-one") == "pause", signal)
         assert await run_agent(assignment, runtime) == ChangeDraft(summary="done")
     ledger.close()
 

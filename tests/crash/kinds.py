@@ -39,6 +39,7 @@ NOT_IN_SCENES = {
     "gate.overridden": "an admin's override",
     "gate.refused": "an attack",
     "decision.refused": "an attack, or a person who may not decide",
+    "command.refused": "an attack, or a person who may not give the command",
     "state.refused": "a state forced in Prefect",
     "tool.denied": "an agent that asks for what policy denies; see tests/escapes",
     "sandbox.attempted": "a command that tries to get out; see tests/escapes",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
+from tests.ledgers import policy_with
 from tests.support.repositories import first_commit
 
 from phasegate.agents.implementation import ChangeDraft
@@ -139,7 +140,7 @@ async def open_attempt(tmp_path: Path) -> AsyncGenerator[AgentHarness]:
         "run-one",
         title="t",
         ticket=Paper(),
-        policy=Paper(),
+        policy=policy_with(),
         repository=str(repository.top),
         base_branch=base.branch,
         base_commit=base.commit,

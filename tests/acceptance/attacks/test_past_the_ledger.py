@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.attacks.conftest import POLICY, SSH, Attacker, at_prd_gate, commit, gates
 from tests.acceptance.lifecycle.conftest import Project, git, script
+from tests.ledgers import forge
 from tests.machine import Machine, Result
 
 from phasegate.flows.engine.info import EngineInfo
@@ -85,6 +86,26 @@ def signed_run(machine: Machine, project: Project, attacker: Attacker) -> str:
     git(project.top, "config", "user.signingKey", str(attacker.key("ana")))
     revised = [{"finish": {"title": "Again", "acceptance_criteria": [{"id": "AC1", "statement": "better"}]}}]
     return at_prd_gate(machine, project, script(prd_2=revised))
+
+
+def test_a_forged_command_ends_no_run(machine: Machine, attacker: Attacker, signed_run: str) -> None:
+    """P5. Appended with the ledger's own code, and written into the row.
+
+    Mutation tried: see tests/integration/gates.
+    """
+    run = signed_run
+    forge(attacker.settings.database_url, run, EventKind.RUN_CANCEL_REQUESTED, "ana", {})
+    attacker.wake(run)
+    machine.until(run, attacker.is_refused(run, "command.refused: run"))
+    attacker.sql("UPDATE runs SET request = 'rollback' WHERE id = ?", run)
+    attacker.wake(run)
+    machine.until(run, attacker.is_refused(run, "command.refused: no event of the run says"))
+    shown = machine.until(run, lambda shown: shown["status"] == "waiting")
+    assert gates(shown) == [("prd", "open")]
+    assert "takes signed commands only" in machine.phasegate("audit", run).err
+    assert machine.phasegate("cancel", run, "--key", attacker.key("eve")).code == 2
+    assert machine.phasegate("cancel", run, "--wait").code == 1
+    assert machine.show(run)["status"] == "cancelled"
 
 
 def test_only_the_right_signature_of_the_right_bytes_opens_a_gate(

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ledgers import accepted, policy_with
+from tests.ledgers import accepted, forge, policy_with
 
 from phasegate.infra.clock import FixedClock
-from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, SigningKey, sign
+from phasegate.infra.identity import COMMAND_NAMESPACE, DECISION_NAMESPACE, AllowedSigners, Person, SigningKey, sign
 from phasegate.infra.ledger import Gate, Ledger, Run
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.authorization import statement
+from phasegate.infra.ledger.gates.commands import CommandRequest
+from phasegate.infra.policy.commands import CommandName
 
 SUBJECT = {"prd": "sha256:1", "policy": "sha256:2"}
 
@@ -77,6 +80,29 @@ class Desk:
         """Approve a signed gate as a person would."""
         signature = changes.pop("signature", None) or self.signature(gate, name)
         return self.ledger.gates.decide(gate.id, "approve", Person(name, "ssh"), signature=signature, **changes)
+
+    def signed_run(self, run_id: str = "run-one", text: str = "", **rules: Any) -> Run:
+        """A run whose commands Ana and Bo sign."""
+        signers = AllowedSigners(text=text or self.keys.line("ana") + self.keys.line("bo"))
+        return self.accept(run_id, signers=signers, **rules)
+
+    def command_signature(
+        self,
+        run: Run,
+        command: CommandName,
+        name: str,
+        *,
+        key: str = "",
+        namespace: str = COMMAND_NAMESPACE,
+        **given: Any,
+    ) -> str:
+        """A person's signature over a command to a run as it is now."""
+        statement = self.ledger.commands.statement(CommandRequest(run.id, command, name, given))
+        return sign(statement.content(), self.keys.of(key or name), namespace=namespace)
+
+    def forge(self, run: Run, kind: EventKind, actor: str, **payload: Any) -> None:
+        """As `forge`, on this ledger."""
+        forge(f"sqlite:///{self.file}", run.id, kind, actor, payload, clock=self.clock)
 
     def rules(self, gate: Gate) -> str | None:
         """The verdict that counts at a gate."""

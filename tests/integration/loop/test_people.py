@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ledgers import policy_with
 from tests.support.agent_loop import EDIT, FINISH, MODELS, AgentHarness, Paper
 
 from phasegate.agents.implementation import ChangeDraft
@@ -93,7 +94,7 @@ async def test_a_rehearsal_of_an_interrupted_tool_is_the_same(office: AgentHarne
         "run-two",
         title="t",
         ticket=Paper(),
-        policy=Paper(),
+        policy=policy_with(),
         repository=original.repository,
         base_branch=original.base_branch,
         base_commit=original.base_commit,

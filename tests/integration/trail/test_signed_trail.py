@@ -23,11 +23,19 @@ from phasegate.flows.runs.audit_bundle import AuditReport, audit_bundle, audit_r
 from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.errors import ConfigError, TrailBroken
-from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, Person, sign
+from phasegate.infra.identity import (
+    COMMAND_NAMESPACE,
+    DECISION_NAMESPACE,
+    REQUEST_NAMESPACE,
+    AllowedSigners,
+    Person,
+    sign,
+)
 from phasegate.infra.identity.attestation import AttestationKey
 from phasegate.infra.ledger import Decision, Gate, Ledger, Origin, Run
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.authorization import statement
+from phasegate.infra.ledger.gates.commands import replay_command
 from phasegate.infra.ledger.storage import schema
 
 
@@ -54,6 +62,8 @@ class Registry:
         facts = {"run": run_id, "base": "abc", "ticket": ticket.digest, "policy": policy.digest}
         content = canonical_json({**facts, "principal": asked_as}).encode()
         signature = sign(content, self.keys.of(key), namespace=REQUEST_NAMESPACE)
+        went_back = Origin.model_validate({"run": origin, "from": "testing", "mode": "replay"}) if origin else None
+        command = b"" if went_back is None else self.replay_content(run_id, went_back, asked_as)
         return accepted(
             self.ledger,
             run_id,
@@ -61,9 +71,14 @@ class Registry:
             policy=policy,
             repository=str(self.folder),
             requester=asked_as,
-            origin=Origin.model_validate({"run": origin, "from": "testing", "mode": "replay"}) if origin else None,
+            origin=went_back,
+            signature=sign(command, self.keys.of(key), namespace=COMMAND_NAMESPACE) if command else "",
             also=[signers, Request(principal=asked_as, facts=facts, signature=signature)],
         )
+
+    def replay_content(self, run_id: str, origin: Origin, principal: str) -> bytes:
+        """The bytes that the requester of a replay signs."""
+        return self.ledger.commands.statement(replay_command(run_id, origin, principal)).content()
 
     def gate(self, run: Run, name: str = "prd", **changes: Any) -> Gate:
         """Open a gate that takes Ana's and Bo's signatures, but not the requester's."""
@@ -230,7 +245,7 @@ def test_a_carried_approval_is_verified_where_it_was_given(registry: Registry) -
     Mutation tried: `audit_run` not auditing the run that is replayed.
     """
     decision, _ = _carried(registry)
-    assert registry.says("run-two") == "holds, 1 signatures"
+    assert registry.says("run-two") == "holds, 2 signatures"
     nobody_allowed(registry, decision)
     assert f"does not hold at decisions/{decision.id}:" in registry.says("run-two")
 

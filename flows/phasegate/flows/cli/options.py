@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -18,6 +19,26 @@ def json_option(command: F) -> F:
 def run_argument(command: F) -> F:
     """`RUN`: an id, the beginning of one, or `latest`."""
     return click.argument("run", metavar="RUN")(command)
+
+
+def key_option(command: F) -> F:
+    """`--key`: the key to sign with, where identity is `ssh`."""
+    file = click.Path(path_type=Path, exists=True, dir_okay=False)
+    text = "Sign with this SSH key.  [default: git's user.signingKey]"
+    return click.option("--key", type=file, help=text)(command)
+
+
+def signing_options(command: F) -> F:
+    """`--key`, `--print`, `--as` and `--signature`: how a decision or a command is signed, where identity is `ssh`."""
+    file = click.Path(path_type=Path, exists=True, dir_okay=False)
+    for decorate in (
+        click.option("--as", "principal", default="", help="With --print: who will sign, where their key is not here."),
+        click.option("--signature", type=file, help="A signature made on another machine, of what --print prints."),
+        click.option("--print", "printing", is_flag=True, help="Print the exact bytes to sign, and do nothing."),
+        key_option,
+    ):
+        command = decorate(command)
+    return command
 
 
 def example(*lines: str) -> str:

@@ -73,10 +73,10 @@ class RunContext(RunFacts):
 
     def should_yield(self) -> bool:
         """True if agents must stop after this turn: a pause was requested, or a background agent waits for a person."""
-        return self.ledger.runs.request(self.id) == "pause" or self.background.blocked_agent() is not None
+        return self.ledger.commands.request(self.id) == "pause" or self.background.blocked_agent() is not None
 
     def raise_if_interrupted(self, *, finish_turn: bool = False) -> None:
-        """Leave the pipeline if a person asked for it.
+        """Leave the pipeline if a person asked for it who may; what claims to be such a request is refused on record.
 
         Args:
             finish_turn: True while an attempt is under way: a pause then waits for the end of the turn.
@@ -86,7 +86,7 @@ class RunContext(RunFacts):
             Rewound: A person asked the run to go back to a checkpoint.
             CancelRequested: A person asked the run to end.
         """
-        request = self.ledger.runs.get(self.id).request
+        request = self.ledger.commands.request(self.id)
         if request == "pause":
             if not finish_turn:
                 raise PauseRequested

@@ -31,9 +31,9 @@ async def put_back_if_asked(run: RunContext) -> None:
         Compensations of the effects made since; `refs/phasegate/<run>/rewound/<n>/…`; the workspace's files; a thread
         for the next attempt; one event with all that no longer counts. A repeat continues where it was cut off.
     """
-    if run.record.request != "rewind":
-        return
     ledger, run_id = run.ledger, run.id
+    if ledger.commands.request(run_id) != "rewind":
+        return
     rewind = plan_rewind(ledger, run.record, ledger.rewinds.asked(run_id))
     await roll_back(run, only=frozenset(effect.key for effect in rewind.effects))
     refs = await _put_files_back(run, rewind, ledger.rewinds.count(run_id) + 1)

@@ -165,6 +165,10 @@ async def _run_pipeline(run: RunContext, pipeline: Pipeline) -> bool:
     Raises:
         RunSignal: The run left its pipeline before.
     """
+    run.ledger.commands.settle(run.id)
+    stands = run.ledger.runs.get(run.id)
+    if stands.status in STOPPED and not stands.request:
+        return False  # it was woken by what is no command
     await note_forced_states(run, run.ledger.gates.list(run.id))
     await put_back_if_asked(run)
     if (rollback := run.ledger.effects.rollback(run.id)) is not None:
@@ -172,6 +176,7 @@ async def _run_pipeline(run: RunContext, pipeline: Pipeline) -> bool:
         return False
     run.raise_if_interrupted()
     run.ledger.runs.require_as_accepted(run.id)
+    run.ledger.commands.require_replay_allowed(run.record)
     require_same_definition(run.record)
     run.ledger.runs.set_status(run.id, "running")
     try:
@@ -229,7 +234,7 @@ def _complete(run: RunContext) -> None:
         _set_outcome(run, "done", run.source.done_reason)
     except NotAllowed:
         run.raise_if_interrupted()
-        raise
+        _set_outcome(run, "done", run.source.done_reason)  # what was there is no command, and is refused by now
 
 
 def _ending_of(signal: Rejected | CancelRequested | Breached | ReleaseFailed) -> tuple[RunStatus, dict[str, object]]:

@@ -111,7 +111,7 @@ def plan_rewind(ledger: Ledger, run: Run, checkpoint: int) -> RewindPlan:
     )
 
 
-def request_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str) -> RewindPlan:
+def request_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str, signature: str = "") -> RewindPlan:
     """Record a person's request to rewind a run; the engine carries it out.
 
     Raises:
@@ -119,7 +119,7 @@ def request_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str) -> 
     """
     ledger.rewinds.require_standing_still(run)
     planned = plan_rewind(ledger, run, checkpoint)
-    ledger.rewinds.ask(run.id, checkpoint, actor=actor)
+    ledger.rewinds.ask(run.id, checkpoint, actor=actor, signature=signature)
     return planned
 
 

@@ -8,7 +8,7 @@ module must not know Prefect.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -81,7 +81,19 @@ def _remove_worktree(settings: Settings, run: Run, secrets: Secrets) -> bool:
     return True
 
 
-def clean(settings: Settings, ledger: Ledger, secrets: Secrets, *, dry_run: bool = False) -> Iterator[Removed]:
+def anyone(_run: Run) -> bool:
+    """True: the engine cleans every run."""
+    return True
+
+
+def clean(
+    settings: Settings,
+    ledger: Ledger,
+    secrets: Secrets,
+    *,
+    dry_run: bool = False,
+    may_clean: Callable[[Run], bool] = anyone,
+) -> Iterator[Removed]:
     """Remove all that runs left behind and policy no longer retains.
 
     Args:
@@ -89,15 +101,18 @@ def clean(settings: Settings, ledger: Ledger, secrets: Secrets, *, dry_run: bool
         ledger: The ledger with the runs.
         secrets: Secrets that no ref may keep.
         dry_run: True to remove nothing.
+        may_clean: True if what a run left behind may be removed; asked only if there is something.
 
     Effects: as `remove_folders`; refs of runs that ended long ago are gone, and layers unused for long.
     """
     runs = ledger.runs.list()
     for run in runs:
-        if run.status in CLEARED and not _is_held(ledger, run):
+        is_over = run.status in CLEARED and not _is_held(ledger, run)
+        if is_over and any(remove_folders(settings, run, secrets, dry_run=True)) and may_clean(run):
             yield from remove_folders(settings, run, secrets, dry_run=dry_run)
     for run in runs:
-        yield from _drop_refs(ledger, run, runs, dry_run=dry_run)
+        if any(_drop_refs(ledger, run, runs, dry_run=True)) and may_clean(run):
+            yield from _drop_refs(ledger, run, runs, dry_run=dry_run)
     rules = {_git_dir(run): _retention(ledger, run) for run in sorted(runs, key=lambda run: run.created_at)}
 
     def limits(repository: str) -> LayerLimits:

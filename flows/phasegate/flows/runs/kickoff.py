@@ -142,15 +142,35 @@ class RunSpec:
     origin: Origin | None = None
 
 
-def accept(spec: RunSpec, *, ledger: Ledger, repository: Repository, person: Person) -> Run:
+def accept(
+    spec: RunSpec,
+    *,
+    ledger: Ledger,
+    repository: Repository,
+    person: Person,
+    run_id: str = "",
+    key_file: Path | None = None,
+    signature: str = "",
+) -> Run:
     """Make a run durable, with proof of the requester's identity if policy needs it.
+
+    Args:
+        spec: The run.
+        ledger: The ledger.
+        repository: The repository.
+        person: The requester.
+        run_id: The run's id; empty: a fresh one.
+        key_file: The key that the requester named, if they did.
+        signature: Over the command `replay`, where the run is a replay and commands are signed.
 
     Raises:
         NotAllowed: Proof is needed, and there is no key of theirs that is allowed; nothing was written.
     """
-    run_id, base, stored = new_id("run"), spec.base, spec.policy
+    run_id, base, stored = run_id or new_id("run"), spec.base, spec.policy
     facts = {"run": run_id, "base": base.commit, "ticket": spec.ticket.digest, "policy": stored.digest}
-    requester, proof = proven_requester(stored.policy, spec.signers, person, facts=facts, folder=repository.top)
+    requester, proof = proven_requester(
+        stored.policy, spec.signers, person, facts=facts, folder=repository.top, key_file=key_file
+    )
     return ledger.runs.accept(
         run_id,
         title=spec.title,
@@ -163,6 +183,7 @@ def accept(spec: RunSpec, *, ledger: Ledger, repository: Repository, person: Per
         options=spec.options,
         definition=DEFINITION,
         origin=spec.origin,
+        signature=signature,
         also=[artifact for artifact in (spec.script, spec.signers, proof) if artifact is not None],
     )
 

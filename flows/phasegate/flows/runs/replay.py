@@ -7,7 +7,7 @@ stage, which attempts are adopted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from phasegate.agents.models.keys import credentials
@@ -16,8 +16,9 @@ from phasegate.flows.runs.inputs import StoredPolicy, StoredScript
 from phasegate.flows.runs.kickoff import RunSpec, accept, disabled_guards, read_policy, read_signers, unpriced_models
 from phasegate.infra.errors import ConfigError, FormatUnknown, NotAllowed, RepositoryError, UsageError
 from phasegate.infra.grading.evidence import Evidence
-from phasegate.infra.identity import AllowedSigners, Person
-from phasegate.infra.ledger import STOPPED, Attempt, Ledger, Origin, Run, RunOptions
+from phasegate.infra.identity import COMMAND_NAMESPACE, AllowedSigners, Person, sign, signing_key
+from phasegate.infra.ledger import STOPPED, Attempt, Ledger, Origin, Run, RunOptions, new_id
+from phasegate.infra.ledger.gates.commands import replay_command
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.settings import Settings
@@ -43,6 +44,7 @@ class ReplayRequest:
         repo_policy: Go by the policy that the base branch has now, instead of the earlier run's.
         rehearse: Only check if the earlier run would be the same today.
         repository: The repository's present folder; None if it has not moved.
+        key: The key to sign with, where commands are signed; None for git's `user.signingKey` or the SSH agent's.
     """
 
     run: Run
@@ -51,6 +53,7 @@ class ReplayRequest:
     repo_policy: bool = False
     rehearse: bool = False
     repository: Path | None = None
+    key: Path | None = None
 
 
 def replay(
@@ -94,7 +97,43 @@ def replay(
         script=script,
         origin=Origin(run=old.id, stage=stage, mode="rehearse" if request.rehearse else "replay"),
     )
-    return accept(spec, ledger=ledger, repository=repository, person=person)
+    run_id = new_id("run")
+    giver, signature = _command(request, spec, run_id, ledger=ledger, repository=repository, person=person)
+    return accept(
+        spec,
+        ledger=ledger,
+        repository=repository,
+        person=giver,
+        run_id=run_id,
+        key_file=request.key,
+        signature=signature,
+    )
+
+
+def _command(
+    request: ReplayRequest, spec: RunSpec, run_id: str, *, ledger: Ledger, repository: Repository, person: Person
+) -> tuple[Person, str]:
+    """The person who gives the command, and their signature where the earlier run's policy has commands signed.
+
+    Raises:
+        NotAllowed: The earlier run's policy does not let them replay it; the refusal is on record there.
+    """
+    assert spec.origin is not None  # noqa: S101  a replay has one
+    command = replay_command(run_id, spec.origin, person.name)
+    signers = ledger.commands.signers(request.run.id)
+    if signers is None:
+        ledger.commands.require_allowed(command)
+        return person, ""
+    try:
+        key = signing_key(signers, file=request.key, folder=repository.top)
+        principal = signers.require(key.public)
+    except NotAllowed as error:
+        ledger.commands.refuse(command, error.message, actor=person.name)
+        raise
+    content = ledger.commands.statement(replace(command, actor=principal)).content()
+    signature = sign(content, key, namespace=COMMAND_NAMESPACE)
+    ledger.commands.require_allowed(replace(command, actor=principal, signature=signature))
+    return Person(principal, "ssh"), signature
 
 
 def _require_stopped(request: ReplayRequest) -> None:

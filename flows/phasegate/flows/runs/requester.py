@@ -28,16 +28,23 @@ class SignedRequest(Artifact):
 
 
 def proven_requester(
-    policy: Policy, signers: AllowedSigners | None, person: Person, *, facts: Mapping[str, str], folder: Path
+    policy: Policy,
+    signers: AllowedSigners | None,
+    person: Person,
+    *,
+    facts: Mapping[str, str],
+    folder: Path,
+    key_file: Path | None = None,
 ) -> tuple[str, SignedRequest | None]:
     """The requester's name, with proof if a gate of signed decisions excludes them.
 
     Args:
         policy: The policy with the gates.
         signers: The people whose keys count; None with identity `local`.
-        person: The user, as the operating system names them.
+        person: The user, as the operating system names them, or the owner of a key who has signed the request.
         facts: The request: run, base commit, and the digests of ticket and policy.
         folder: The folder in which git is asked for `user.signingKey`.
+        key_file: The key that the person named, if they did.
 
     Returns:
         The name gates compare approvers with, and the proof to keep with the run, if one was needed.
@@ -49,7 +56,7 @@ def proven_requester(
     if signers is None or not any(policy.gates.named(gate).exclude_requester for gate in GATES):
         return person.name, None
     try:
-        key = signing_key(signers, file=None, folder=folder)
+        key = signing_key(signers, file=key_file, folder=folder)
         principal = signers.require(key.public)
         content = canonical_json({**facts, "principal": principal}).encode()
         signature = sign(content, key, namespace=REQUEST_NAMESPACE)
@@ -59,4 +66,6 @@ def proven_requester(
             f"policy excludes the requester from a gate, so who asks must be known: {error.message}",
             remedy="Set git's user.signingKey to your SSH key, or add it to your agent with `ssh-add`.",
         ) from error
+    if person.identity == "ssh" and principal != person.name:
+        raise NotAllowed(f"{person.name} gives the command, and {principal} asks for the run")
     return principal, SignedRequest(principal=principal, facts=dict(facts), signature=signature)

@@ -7,12 +7,12 @@ migration that is made is the point of no return: data written after it may be u
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from phasegate.infra.errors import NotAllowed, PastPivot
 from phasegate.infra.ledger import Effect, Ledger
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.events.catalogue import payload_of
+from phasegate.infra.policy.commands import CommandName
 
 
 def effects_with_adopted(ledger: Ledger, run_id: str) -> list[Effect]:
@@ -27,7 +27,7 @@ def adopted_keys(ledger: Ledger, run_id: str) -> list[str]:
     return [payload_of(event, payloads.EffectAdopted)["effect"] for event in events]
 
 
-def require_reversible(ledger: Ledger, run_id: str, request: Literal["cancel", "rollback"]) -> None:
+def require_reversible(ledger: Ledger, run_id: str, request: CommandName) -> None:
     """Refuse a request to undo a run that can no longer be undone.
 
     Raises:

@@ -19,6 +19,8 @@ from phasegate.infra.identity.keys import SigningKey
 
 DECISION_NAMESPACE = "phasegate-decision"
 """Namespace that decisions are signed under; a signature of a commit or an e-mail has another."""
+COMMAND_NAMESPACE = "phasegate-command"
+"""Namespace that commands to a run are signed under."""
 REQUEST_NAMESPACE = "phasegate-request"
 """Namespace that the request of a run is signed under, where policy must know who asked."""
 
@@ -71,7 +73,7 @@ def signer_of(content: bytes, signature: str, signers: AllowedSigners, *, namesp
     if checked.returncode != 0:
         raise NotAllowed(
             f"the signature by {principal} does not hold: it is of other bytes, or for another purpose",
-            remedy=f"Print them anew with --print, sign with `-n {namespace}`, and give the same verdict and note.",
+            remedy=f"Print them anew with --print, sign with `-n {namespace}`, and give the same arguments.",
         )
     return principal
 
@@ -124,7 +126,7 @@ def _ssh_keygen(
         )
     except FileNotFoundError as error:
         raise ConfigError(
-            "ssh-keygen is not installed, and this repository's decisions are SSH signatures",
+            "ssh-keygen is not installed, and this repository's decisions and commands are SSH signatures",
             remedy="Install OpenSSH's client (Debian: apt-get install openssh-client), 8.9 or newer.",
         ) from error
 

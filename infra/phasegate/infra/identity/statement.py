@@ -1,7 +1,7 @@
-"""The canonical decision: the exact bytes a person signs, and the ledger verifies.
+"""Canonical decisions and commands: the exact bytes a person signs, and the ledger verifies.
 
-Made from the gate's row and the decision's row alone, so a signature holds for what the ledger says was decided or for
-nothing. Must not know how it is signed.
+Made from the ledger's rows and events alone, so a signature holds for what the ledger says was decided or commanded or
+for nothing. Must not know how it is signed.
 """
 
 from __future__ import annotations
@@ -64,3 +64,31 @@ class DecisionStatement(BaseModel):
             ValueError: They are not the bytes of a decision.
         """
         return cls.model_validate(json.loads(content))
+
+
+class CommandStatement(BaseModel):
+    """Command of a person to a run in full, as they sign it.
+
+    Attributes:
+        version: Of this format.
+        run: The run's id.
+        command: The command's name.
+        arguments: Its arguments, such as the text of a message.
+        after: Hash of the event of the run's latest command, or of its acceptance: these bytes count once, and here.
+        policy: The digest of the policy the run follows.
+        principal: Who gives it, in the allowed-signers file's words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    run: str
+    command: str
+    arguments: dict[str, str | int | bool]
+    after: str
+    policy: str
+    principal: str
+
+    def content(self) -> bytes:
+        """The bytes to sign: canonical JSON, without a line end."""
+        return canonical_json(self.model_dump(mode="json")).encode()

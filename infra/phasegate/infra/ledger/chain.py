@@ -41,6 +41,16 @@ class Link:
     actor: str
     at: datetime
     payload: Mapping[str, Any]
+    hash: str
+
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> Self | None:
+        """The event that a row holds, or `None` if its content does not have its hash."""
+        facts = (row["position"], row["at"], row["kind"], row["actor"], row["payload"])
+        if row["hash"] != event_hash(row["previous"], row["run_id"], *facts):
+            return None
+        at, payload = datetime.fromisoformat(row["at"]), json.loads(row["payload"])
+        return cls(row["position"], row["kind"], row["actor"], at, payload, row["hash"])
 
     def digest_of(self, table: Table, row_id: str) -> str | None:
         """The digest this event gives for a row, or `None` if it did not touch the row."""
@@ -87,12 +97,11 @@ class Chain:
         previous = rows.pop(0)["hash"] if start > 1 and rows and rows[0]["position"] == start - 1 else GENESIS
         links: list[Link] = []
         for position, row in enumerate(rows, start=start):
-            computed = event_hash(previous, run_id, position, row["at"], row["kind"], row["actor"], row["payload"])
-            if row["position"] != position or row["previous"] != previous or row["hash"] != computed:
+            link = Link.of(row)
+            if link is None or row["position"] != position or row["previous"] != previous:
                 return cls(())
-            at, payload = datetime.fromisoformat(row["at"]), json.loads(row["payload"])
-            links.append(Link(position, row["kind"], row["actor"], at, payload))
-            previous = row["hash"]
+            links.append(link)
+            previous = link.hash
         before = select(func.max(table.c.at)).where(table.c.run_id == run_id, table.c.position < start)
         latest = connection.execute(before).scalar()
         return cls(tuple(links), datetime.fromisoformat(latest) if latest else None)

@@ -15,6 +15,7 @@ from phasegate.infra.ledger.attempts import Attempts
 from phasegate.infra.ledger.effects import Effects
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.exchanges import Exchanges
+from phasegate.infra.ledger.gates.command_checks import Commands
 from phasegate.infra.ledger.gates.gates import Gates
 from phasegate.infra.ledger.leases import Leases
 from phasegate.infra.ledger.messages import Messages
@@ -42,6 +43,7 @@ class Ledger:
         self.attempts = Attempts(store)
         self.leases = Leases(store)
         self.gates = Gates(store)
+        self.commands = Commands(store)
         self.effects = Effects(store)
         self.rewinds = Rewinds(store)
         self.exchanges = Exchanges(store)

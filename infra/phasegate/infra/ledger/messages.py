@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, or_, select
 
 from phasegate.infra.errors import NotAllowed, NotFound
 from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.gates.command_checks import Commands
+from phasegate.infra.ledger.gates.commands import CommandRequest, refusal
 from phasegate.infra.ledger.records import ENDED, Attempt, Message, rehearsed_run
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.compiled import CompiledStatement
@@ -28,7 +31,7 @@ _OF_TURN = and_(
     _message.run_id == bindparam("run"), _message.attempt_id == bindparam("attempt"), _message.turn == bindparam("turn")
 )
 _ANYTHING = CompiledStatement(select(_message.status).where(or_(_QUEUED, _OF_TURN)))
-_WAITING = select(_message.id).where(_QUEUED).order_by(_message.queued_at)
+_WAITING = select(schema.messages).where(_QUEUED).order_by(_message.queued_at)
 _URGENT = CompiledStatement(select(_message.id).where(_QUEUED, _message.urgent == 1).limit(1))
 _DELIVERED = select(schema.messages).where(_OF_TURN).order_by(_message.queued_at)
 
@@ -38,10 +41,10 @@ class Messages:
 
     def __init__(self, store: Store) -> None:
         """Work on a store."""
-        self._store = store
+        self._store, self._commands = store, Commands(store)
         self._originals: dict[str, str | None] = {}
 
-    def queue(self, run_id: str, text: str, *, sender: str, urgent: bool = False) -> Message:
+    def queue(self, run_id: str, text: str, *, sender: str, urgent: bool = False, signature: str = "") -> Message:
         """Make a message durable; the agent it is for reads it before its next model call.
 
         It is for the agent at work, whichever attempt of its stage that is in the end; of two side by side for the one
@@ -52,13 +55,20 @@ class Messages:
             text: What to tell its agent.
             sender: Who says so.
             urgent: True if what the agent is in the middle of is to be dropped for it.
+            signature: Over the canonical command, where identity is `ssh`.
 
         Raises:
-            NotAllowed: No agent will read it: the run has ended, or rehearses an earlier one.
+            NotAllowed: No agent will read it: the run has ended, or rehearses an earlier one. Or policy does not let
+                this person steer it, or the signature does not hold; that refusal is on record.
         """
+        command = CommandRequest(run_id, "steer", sender, {"text": text, "urgent": urgent}, signature)
+        after = self._commands.require_allowed(command)
         message_id = new_id("message")
         payload = payloads.MessageQueued(message=message_id, text=text, urgent=urgent)
+        if signature:
+            payload["signature"] = signature
         with self._store.change(run_id, EventKind.MESSAGE_QUEUED, actor=sender, payload=payload) as change:
+            self._commands.require_latest(change, command, after)
             _require_reader(change, run_id)
             if (reader := _at_work(change, run_id)) is not None:
                 payload["attempt"] = reader
@@ -79,6 +89,8 @@ class Messages:
         """Hand over what is queued for a turn, once: the same turn asked again gets the same messages (P11).
 
         A rehearsal is handed what its original was handed at that turn, and nothing that is queued now.
+
+        Effects: a message that no person sent who may is refused on record, and expires.
         """
         if (original := self._original(attempt.run_id)) is not None:
             recorded = attempt.id_in(original)
@@ -86,8 +98,8 @@ class Messages:
         states = self._store.ask(_ANYTHING, **_for(attempt, turn))
         if not states:
             return []
-        if ("queued",) in states:
-            self._deliver(attempt, turn)
+        if ("queued",) in states and (waiting := self._counted(attempt)):
+            self._deliver(attempt, turn, {message.id for message in waiting})
         return self._delivered(attempt.run_id, attempt.id, turn)
 
     def delivered(self, attempt: Attempt, turn: int) -> list[Message]:
@@ -97,17 +109,40 @@ class Messages:
 
     def calls_now(self, attempt: Attempt) -> bool:
         """True if a message waits that must interrupt the agent at work on this attempt."""
-        return bool(self._store.ask(_URGENT, **_for(attempt))) and self._original(attempt.run_id) is None
+        if not self._store.ask(_URGENT, **_for(attempt)) or self._original(attempt.run_id) is not None:
+            return False
+        return any(message.urgent for message in self._counted(attempt))
+
+    def _counted(self, attempt: Attempt) -> list[Message]:
+        """Messages queued for an attempt that were sent by people who may; the others are refused."""
+        with self._store.reading() as connection:
+            rows = connection.execute(_WAITING, _for(attempt)).mappings()
+            waiting = [Message.model_validate(dict(row)) for row in rows]
+        return [message for message in waiting if self._counts(message)]
+
+    def _counts(self, message: Message) -> bool:
+        """True if a person sent a message who may; the refusal of another one is on record, and it expires."""
+        if why := self._why_refused(message):
+            payload = refusal(_command(message), why, row=message.id)
+            with self._store.change(
+                message.run_id, EventKind.COMMAND_REFUSED, actor="engine", payload=payload
+            ) as change:
+                change.update(schema.messages, message.id, status="expired")
+            return False
+        return True
 
     def _delivered(self, run_id: str, attempt_id: str, turn: int) -> list[Message]:
         which = {"run": run_id, "attempt": attempt_id, "turn": turn}
         with self._store.reading() as connection:
-            return [Message.model_validate(dict(row)) for row in connection.execute(_DELIVERED, which).mappings()]
+            rows = connection.execute(_DELIVERED, which).mappings()
+            delivered = [Message.model_validate(dict(row)) for row in rows]
+        return [message for message in delivered if not self._why_refused(message)]
 
-    def _deliver(self, attempt: Attempt, turn: int) -> None:
+    def _deliver(self, attempt: Attempt, turn: int, counted: Collection[str]) -> None:
         payload: dict[str, Any] = {"attempt": attempt.id, "turn": turn}
         with self._store.change(attempt.run_id, EventKind.MESSAGE_DELIVERED, actor="engine", payload=payload) as change:
-            payload["messages"] = list(change.connection.execute(_WAITING, _for(attempt)).scalars())
+            waiting = change.connection.execute(_WAITING, _for(attempt)).scalars()
+            payload["messages"] = [message_id for message_id in waiting if message_id in counted]
             if not payload["messages"]:  # expired with the run's end, or delivered, since they were seen
                 change.abort()
             for message_id in payload["messages"]:
@@ -119,6 +154,10 @@ class Messages:
                     turn=turn,
                     delivered_at=self._store.clock.now(),
                 )
+
+    def _why_refused(self, message: Message) -> str:
+        """Reason for which a message does not count; empty if it does."""
+        return self._commands.why_not_attested(_command(message), EventKind.MESSAGE_QUEUED, message.id)
 
     def _original(self, run_id: str) -> str | None:
         """The run that this one rehearses, if it is a rehearsal."""
@@ -146,6 +185,12 @@ def expire_unread(change: UnitOfWork, attempt: Attempt) -> list[str]:
 
 def _for(attempt: Attempt, turn: int = 0) -> dict[str, Any]:
     return {"run": attempt.run_id, "stage": f"{attempt.id.rpartition('/')[0]}/", "attempt": attempt.id, "turn": turn}
+
+
+def _command(message: Message) -> CommandRequest:
+    """The command that a message claims to be."""
+    arguments: dict[str, str | int | bool] = {"text": message.text, "urgent": message.urgent}
+    return CommandRequest(message.run_id, "steer", message.sender, arguments)
 
 
 def _require_reader(change: UnitOfWork, run_id: str) -> None:

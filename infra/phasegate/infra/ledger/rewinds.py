@@ -15,6 +15,8 @@ from sqlalchemy import select
 
 from phasegate.infra.errors import NotAllowed, NotFound
 from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.gates.command_checks import Commands
+from phasegate.infra.ledger.gates.commands import CommandRequest
 from phasegate.infra.ledger.records import Run
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, UnitOfWork
@@ -36,16 +38,26 @@ class Rewinds:
 
     def __init__(self, store: Store) -> None:
         """Work on a store."""
-        self._store = store
+        self._store, self._commands = store, Commands(store)
 
-    def ask(self, run_id: str, checkpoint: int, *, actor: str) -> None:
+    def ask(self, run_id: str, checkpoint: int, *, actor: str, signature: str = "") -> None:
         """Record that a person wants a run put back to one of its checkpoints.
 
+        Args:
+            run_id: The run.
+            checkpoint: The checkpoint's number.
+            actor: The person's name.
+            signature: Over the canonical command, where identity is `ssh`.
+
         Raises:
-            NotAllowed: The run works, or ended in a way that leaves nothing to go back to.
+            NotAllowed: The run works, or ended in a way that leaves nothing to go back to. Or policy does not let this
+                person rewind it, or the signature does not hold; that refusal is on record.
         """
-        payload = payloads.RewindRequested(checkpoint=checkpoint)
+        command = CommandRequest(run_id, "rewind", actor, {"checkpoint": checkpoint}, signature)
+        after = self._commands.require_allowed(command)
+        payload = {**command.arguments, **command.signed}
         with self._store.change(run_id, EventKind.RUN_REWIND_REQUESTED, actor=actor, payload=payload) as change:
+            self._commands.require_latest(change, command, after)
             self.require_standing_still(_run(change, run_id))
             now = self._store.clock.now()
             for lease in change.connection.execute(select(schema.leases).where(schema.leases.c.run_id == run_id)):
@@ -88,8 +100,8 @@ class Rewinds:
             raise NotAllowed(f"run {run.id} is not put back: a person asked to {run.request} it")
 
     def asked(self, run_id: str) -> int:
-        """The checkpoint that was asked for last."""
-        return int(self._payloads(run_id, EventKind.RUN_REWIND_REQUESTED)[-1]["checkpoint"])
+        """The checkpoint that was asked for last, by a person who may or by the engine."""
+        return self._commands.standing(run_id).checkpoint
 
     def count(self, run_id: str) -> int:
         """Number of rewinds of the run."""

@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import NotAllowed, NotFound, TrailBroken, UsageError
 from phasegate.infra.ledger.artifacts import put
 from phasegate.infra.ledger.chain import is_as_accepted
 from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.gates.command_checks import Commands
+from phasegate.infra.ledger.gates.commands import CommandRequest
 from phasegate.infra.ledger.records import ENDED, Origin, Run, RunOptions, RunStatus
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.compiled import CompiledStatement
 from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 from phasegate.infra.ledger.trail_rows import DatabaseRows
-
-_REQUEST = CompiledStatement(select(schema.runs.c.request).where(schema.runs.c.id == bindparam("run")))
 
 
 class Runs:
@@ -27,9 +26,9 @@ class Runs:
 
     def __init__(self, store: Store) -> None:
         """Work on a store."""
-        self._store = store
+        self._store, self._commands = store, Commands(store)
 
-    def accept(
+    def accept(  # noqa: PLR0913 -- a run has as many facts
         self,
         run_id: str,
         *,
@@ -43,6 +42,7 @@ class Runs:
         options: RunOptions,
         definition: str,
         origin: Origin | None = None,
+        signature: str = "",
         also: Sequence[Artifact] = (),
     ) -> Run:
         """Make a run durable; the engine takes it from here (outbox).
@@ -59,12 +59,15 @@ class Runs:
             options: What they chose.
             definition: The version of the pipeline's definition.
             origin: The run this one goes back to, if it does.
+            signature: Over the command `replay` to that run, where its commands are signed.
             also: Further artifacts the run needs, such as the rehearsal script.
         """
         said_of_origin = origin.model_dump(mode="json", by_alias=True) if origin else None
         payload = payloads.RunAccepted(title=title, base_commit=base_commit, notices=list(options.notices))
         if said_of_origin:
             payload["origin"] = said_of_origin
+        if signature:
+            payload["signature"] = signature
         with self._store.change(run_id, EventKind.RUN_ACCEPTED, actor=requester, payload=payload) as change:
             for artifact in sorted((ticket, policy, *also), key=lambda artifact: artifact.digest):
                 put(change, artifact, self._store.clock.now())
@@ -100,11 +103,6 @@ class Runs:
         if row is None:
             raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
         return Run.model_validate(dict(row))
-
-    def request(self, run_id: str) -> str:
-        """Request of a person that a run has yet to meet, such as `pause`, or an empty string if there is none."""
-        rows = self._store.ask(_REQUEST, run=run_id)
-        return str(rows[0][0]) if rows else ""
 
     def require_as_accepted(self, run_id: str) -> None:
         """Make sure that a run is about what was accepted: ticket, policy, requester and what they chose.
@@ -192,13 +190,27 @@ class Runs:
                 raise NotAllowed(f"run {run_id} is not done: a person asked to {request}")
             change.update(schema.runs, run_id, status=status, reason=reason, wake_at=wake_at, **ended)
 
-    def ask(self, run_id: str, request: Literal["pause", "cancel", "rollback"], *, actor: str) -> Run:
+    def ask(
+        self, run_id: str, request: Literal["pause", "cancel", "rollback"], *, actor: str, signature: str = ""
+    ) -> Run:
         """Record that a person wants the run paused, cancelled or rolled back.
 
+        Args:
+            run_id: The run.
+            request: The command.
+            actor: The person's name.
+            signature: Over the canonical command, where identity is `ssh`.
+
         Raises:
-            NotAllowed: The run has ended in a way that leaves nothing to do.
+            NotAllowed: The run has ended in a way that leaves nothing to do. Or policy does not let this person give
+                the command, or the signature does not hold; that refusal is on record.
         """
-        with self._store.change(run_id, EventKind(f"run.{request}-requested"), actor=actor) as change:
+        command = CommandRequest(run_id, request, actor, signature=signature)
+        after = self._commands.require_allowed(command)
+        with self._store.change(
+            run_id, EventKind(f"run.{request}-requested"), actor=actor, payload=command.signed
+        ) as change:
+            self._commands.require_latest(change, command, after)
             run = _locked(change, run_id)
             if run.status in ENDED and not (request == "rollback" and run.status == "done"):
                 raise NotAllowed(f"run {run_id} is {run.status}: there is nothing to {request}")
@@ -210,13 +222,21 @@ class Runs:
             change.update(schema.runs, run_id, request=request, **wakes)
         return self.get(run_id)
 
-    def resume(self, run_id: str, *, actor: str) -> Run:
+    def resume(self, run_id: str, *, actor: str, signature: str = "") -> Run:
         """Resume a run that is paused, failed or needs an operator; the last kind is granted one more attempt.
 
+        Args:
+            run_id: The run.
+            actor: The person's name.
+            signature: As in `ask`.
+
         Raises:
-            NotAllowed: The run is not stopped, or has ended.
+            NotAllowed: The run is not stopped, or has ended. Or the person may not resume it, as in `ask`.
         """
-        with self._store.change(run_id, EventKind.RUN_RESUMED, actor=actor) as change:
+        command = CommandRequest(run_id, "resume", actor, signature=signature)
+        after = self._commands.require_allowed(command)
+        with self._store.change(run_id, EventKind.RUN_RESUMED, actor=actor, payload=command.signed) as change:
+            self._commands.require_latest(change, command, after)
             run = _locked(change, run_id)
             if run.status in ENDED:
                 raise NotAllowed(f"run {run_id} is {run.status} and cannot go on", remedy="Start a new run.")

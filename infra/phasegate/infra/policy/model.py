@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.policy.base import ByteSize, Duration, Path, PolicyModel, Problem
 from phasegate.infra.policy.budgets import BudgetPolicy
+from phasegate.infra.policy.commands import COMMANDS, CommandsPolicy
 from phasegate.infra.policy.deploy import DeployPolicy, missing_keys, steps_problems
 from phasegate.infra.policy.monitor import MetricPolicy, MonitorPolicy
 from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
@@ -238,6 +239,7 @@ class Policy(PolicyModel):
     gates: GatesPolicy = GatesPolicy()
     roles: dict[str, tuple[str, ...]] = Field(default={})
     """Role name to the people who have it."""
+    commands: CommandsPolicy = CommandsPolicy()
     identity: IdentityPolicy = IdentityPolicy()
     sandbox: SandboxPolicy = SandboxPolicy()
     permissions: PermissionsPolicy = PermissionsPolicy()
@@ -310,10 +312,7 @@ def _cross_checks(policy: Policy) -> list[Problem]:
             "a good release back; write where the engine reaches it, or end the stages with deployment"
         )
         problems.append((("deploy", "url"), message))
-    for gate in type(policy.gates).model_fields:
-        for index, role in enumerate(getattr(policy.gates, gate).roles):
-            if role not in policy.roles:
-                problems.append((("gates", gate, "roles", index), f"[roles] has no {role!r}"))
+    problems += _unknown_roles(policy)
     problems += _shared_credentials(policy)
     names = [metric.name for metric in policy.monitor.metrics]
     for index, name in enumerate(names):
@@ -322,6 +321,16 @@ def _cross_checks(policy: Policy) -> list[Problem]:
     problems += steps_problems(policy.deploy, known=[metric.name for metric in policy.metrics])
     problems += _background_problems(policy)
     return problems
+
+
+def _unknown_roles(policy: Policy) -> Iterator[Problem]:
+    """Roles that a gate or a command names and `[roles]` does not have."""
+    named: dict[Path, tuple[str, ...]] = {("gates", gate, "roles"): policy.gates.named(gate).roles for gate in GATES}
+    named |= {("commands", command): policy.commands.roles_for(command) for command in COMMANDS}
+    for path, roles in named.items():
+        for index, role in enumerate(roles):
+            if role not in policy.roles:
+                yield (*path, index), f"[roles] has no {role!r}"
 
 
 def _background_problems(policy: Policy) -> list[Problem]:

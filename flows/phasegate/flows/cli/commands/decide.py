@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.flows.cli.options import example, json_option, run_argument, signing_options
 from phasegate.infra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,13 +24,9 @@ _HOW = {
 
 
 def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    file = click.Path(path_type=Path, exists=True, dir_okay=False)
     for decorate in (
         json_option,
-        click.option("--as", "principal", default="", help="With --print: who will sign, where their key is not here."),
-        click.option("--signature", type=file, help="A signature made on another machine, of what --print prints."),
-        click.option("--print", "printing", is_flag=True, help="Print the exact bytes to sign, and decide nothing."),
-        click.option("--key", type=file, help="Sign with this SSH key.  [default: git's user.signingKey]"),
+        signing_options,
         click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code."),
         click.option("--note", default="", help="What you want to say with it; kept in the ledger."),
         click.argument("gate", metavar="[GATE]", required=False),
@@ -94,7 +89,7 @@ def approve(
 
 @click.command(epilog=example('phasegate revise latest prd --note "say what an expired link answers"'))
 @_decision_options
-def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **signing_options: Any) -> int:
+def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **signing: Any) -> int:
     """Send what a gate asks about back, with a note.
 
     It goes to the stage that made it. Without GATE the one that is open. The gate opens again when the stage has
@@ -105,18 +100,18 @@ def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **s
         raise UsageError(
             "to send something back, say what should be different", remedy='Add `--note "what should be different"`.'
         )
-    return _decide("revise", run, gate, note, wait=wait, as_json=as_json, **signing_options)
+    return _decide("revise", run, gate, note, wait=wait, as_json=as_json, **signing)
 
 
 @click.command(epilog=example('phasegate reject latest change --note "not worth the risk"'))
 @_decision_options
-def reject(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **signing_options: Any) -> int:
+def reject(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **signing: Any) -> int:
     """End a run at its gate, and undo what it did to the world.
 
     Without GATE the one that is open. At gate permission the run continues: its agent is told that the command is
     refused, and your note.
     """
-    return _decide("reject", run, gate, note, wait=wait, as_json=as_json, **signing_options)
+    return _decide("reject", run, gate, note, wait=wait, as_json=as_json, **signing)
 
 
 def _decide(
@@ -133,10 +128,10 @@ def _decide(
     accept: tuple[str, ...] = (),
     keep_tests: bool = False,
     subject: str = "",
-    **signing_options: Any,
+    **signing: Any,
 ) -> int:
-    from phasegate.flows.cli.actions import signing
     from phasegate.flows.cli.actions.handoff import follow, hand_to_engine
+    from phasegate.flows.cli.actions.signing import DecisionAnswer, SigningOptions, bytes_to_sign, signed
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.redact import without_secrets
     from phasegate.flows.cli.sanitize import sanitize
@@ -147,17 +142,17 @@ def _decide(
         run, note = session.run(reference), without_secrets(note)
         gate = session.gate(run, name)
         tests = named_tests(session.ledger, gate, verdict, strike=strike, accept=accept, note=note, keep=keep_tests)
-        answer = signing.DecisionAnswer(gate, verdict, note, override, for_stage, tests)
-        chosen = signing.SigningOptions(**signing_options)
+        answer = DecisionAnswer(gate, verdict, note, override, for_stage, tests)
+        chosen = SigningOptions(**signing)
         if chosen.printing:
-            sys.stdout.buffer.write(signing.bytes_to_sign(session, answer, chosen))
+            sys.stdout.buffer.write(bytes_to_sign(session, answer, chosen))
             return 0
         if verdict == "approve" and (subject or chosen.signature is None):  # a signature names the subject itself
             from phasegate.flows.cli.actions.gate_page import require_shown
 
             require_shown(session, gate, subject, as_json=as_json)
         position = session.ledger.newest(run.id).position
-        person, signature = signing.signed(session, answer, chosen)
+        person, signature = signed(session, answer, chosen)
         decided = session.ledger.gates.decide(
             gate.id,
             verdict,

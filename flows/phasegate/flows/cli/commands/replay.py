@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.flows.cli.options import example, json_option, key_option, run_argument
 
 if TYPE_CHECKING:
     from phasegate.flows.cli.session import Session
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--rehearse", is_flag=True, help="Answer from the run's record, perform nothing, and compare.")
 @click.option("--repo", type=click.Path(path_type=Path), help="The repository, if it has moved.")
 @click.option("--detach", is_flag=True, help="Return as soon as the new run is accepted and handed over.")
+@key_option
 @json_option
 def replay(
     run: str,
@@ -36,6 +37,7 @@ def replay(
     rehearse: bool,
     repo: Path | None,
     detach: bool,
+    key: Path | None,
     as_json: bool,
 ) -> int:
     """Start a new run that goes back to an earlier one.
@@ -60,7 +62,7 @@ def replay(
     if rehearse and detach:
         raise click.UsageError("--rehearse compares, and --detach would not wait for the outcome.")
     with opened() as session:
-        request = ReplayRequest(session.run(run), stage, model, repo_policy, rehearse, repo)
+        request = ReplayRequest(session.run(run), stage, model, repo_policy, rehearse, repo, key)
         new = begin(
             request,
             ledger=session.ledger,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.flows.cli.options import example, json_option, run_argument, signing_options
 
 _SAID = {
     "pause": "Run {run} pauses after the turn it is in. Continue with `phasegate resume {run}`.",
@@ -21,6 +21,7 @@ _UNDOING = ("cancel", "rollback")
 def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in (
         json_option,
+        signing_options,
         click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code."),
         run_argument,
     ):
@@ -30,45 +31,51 @@ def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(epilog=example("phasegate pause latest"))
 @_request_options
-def pause(run: str, wait: bool, as_json: bool) -> int:
+def pause(run: str, wait: bool, as_json: bool, **signing: Any) -> int:
     """Stop a run after the turn it is in, losing nothing."""
-    return _request("pause", run, wait=wait, as_json=as_json)
+    return _request("pause", run, wait=wait, as_json=as_json, **signing)
 
 
 @click.command(epilog=example("phasegate resume latest --wait"))
 @_request_options
-def resume(run: str, wait: bool, as_json: bool) -> int:
+def resume(run: str, wait: bool, as_json: bool, **signing: Any) -> int:
     """Continue a stopped run from where it stopped.
 
     For runs that are paused, failed, or need an operator. No finished stage is executed again. A run that used up its
     attempts gets one more.
     """
-    return _request("resume", run, wait=wait, as_json=as_json)
+    return _request("resume", run, wait=wait, as_json=as_json, **signing)
 
 
 @click.command(epilog=example("phasegate cancel latest"))
 @_request_options
-def cancel(run: str, wait: bool, as_json: bool) -> int:
+def cancel(run: str, wait: bool, as_json: bool, **signing: Any) -> int:
     """End a run, and undo what it did to the world."""
-    return _request("cancel", run, wait=wait, as_json=as_json)
+    return _request("cancel", run, wait=wait, as_json=as_json, **signing)
 
 
 @click.command(epilog=example("phasegate rollback latest --wait"))
 @_request_options
-def rollback(run: str, wait: bool, as_json: bool) -> int:
+def rollback(run: str, wait: bool, as_json: bool, **signing: Any) -> int:
     """Undo every effect of a run, newest first.
 
     Also after the run is done: the release before it serves again, and the merge is reverted. One that could not be
     undone stops the rollback: mend what its message names, then `phasegate resume` continues from there. After a
     migration that cannot be undone there is no way back, and this refuses.
     """
-    return _request("rollback", run, wait=wait, as_json=as_json)
+    return _request("rollback", run, wait=wait, as_json=as_json, **signing)
 
 
 def _request(
-    request: Literal["pause", "resume", "cancel", "rollback"], reference: str, *, wait: bool, as_json: bool
+    request: Literal["pause", "resume", "cancel", "rollback"],
+    reference: str,
+    *,
+    wait: bool,
+    as_json: bool,
+    **signing: Any,
 ) -> int:
     from phasegate.flows.cli.actions.handoff import follow, hand_to_engine, print_result
+    from phasegate.flows.cli.actions.signing import command_giver
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.runs.reversibility import require_reversible
@@ -81,12 +88,14 @@ def _request(
             say(f"Run {run.id} is rolled back already: there is nothing left to undo.", as_json=as_json)
             return print_result(session, run.id, as_json=as_json)
         position = session.ledger.newest(run.id).position
+        if request in _UNDOING:
+            require_reversible(session.ledger, run.id, request)
+        if (giver := command_giver(session, run, request, signing)) is None:
+            return 0
         if request == "resume":
-            session.ledger.runs.resume(run.id, actor=session.person.name)
+            session.ledger.runs.resume(run.id, actor=giver.name, signature=giver.signature)
         else:
-            if request != "pause":
-                require_reversible(session.ledger, run.id, request)
-            session.ledger.runs.ask(run.id, request, actor=session.person.name)
+            session.ledger.runs.ask(run.id, request, actor=giver.name, signature=giver.signature)
         say(_SAID[request].format(run=run.id), as_json=as_json)
         hand_to_engine(session, run.id, as_json=as_json)
         if wait:

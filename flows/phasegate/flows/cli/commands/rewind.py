@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.flows.cli.options import example, json_option, run_argument, signing_options
 
 
 @click.command(epilog=example("phasegate rewind latest 7 --wait"))
 @run_argument
 @click.argument("checkpoint", type=click.IntRange(min=1))
 @click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code.")
+@signing_options
 @json_option
-def rewind(run: str, checkpoint: int, wait: bool, as_json: bool) -> int:
+def rewind(run: str, checkpoint: int, wait: bool, as_json: bool, **signing: Any) -> int:
     """Put a run back to a checkpoint, from where it continues.
 
     Its code (untracked files too), its conversation and its gates are as they were; effects made since are undone,
@@ -20,6 +23,7 @@ def rewind(run: str, checkpoint: int, wait: bool, as_json: bool) -> int:
     works is paused first. RUN is an id, the beginning of one, or "latest".
     """
     from phasegate.flows.cli.actions.handoff import follow, hand_to_engine
+    from phasegate.flows.cli.actions.signing import command_giver
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.runs.checkpoints import request_rewind
@@ -28,7 +32,9 @@ def rewind(run: str, checkpoint: int, wait: bool, as_json: bool) -> int:
     with opened() as session:
         record = session.run(run)
         position = session.ledger.newest(record.id).position
-        planned = request_rewind(session.ledger, record, checkpoint, actor=session.person.name)
+        if (giver := command_giver(session, record, "rewind", signing, checkpoint=checkpoint)) is None:
+            return 0
+        planned = request_rewind(session.ledger, record, checkpoint, actor=giver.name, signature=giver.signature)
         undone = ", ".join(effect.kind for effect in reversed(planned.effects)) or "none"
         say(f"Run {record.id} goes back to checkpoint {checkpoint}. Effects to undo: {undone}.", as_json=as_json)
         say(f"What is thrown away stays under refs/phasegate/{record.id}/rewound/.", as_json=as_json)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
-from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.flows.cli.options import example, json_option, run_argument, signing_options
 from phasegate.infra.errors import UsageError
 
 _LONGEST = 20_000
@@ -22,8 +23,9 @@ _LONGEST = 20_000
 @run_argument
 @click.argument("message")
 @click.option("--now", is_flag=True, help="Cut what the agent is doing, a model call or a command, for it.")
+@signing_options
 @json_option
-def steer(run: str, message: str, now: bool, as_json: bool) -> int:
+def steer(run: str, message: str, now: bool, as_json: bool, **signing: Any) -> int:
     """Tell a running agent something.
 
     It reads your message before its next model call; with --now that is at once. MESSAGE is the text, or - for standard
@@ -31,6 +33,7 @@ def steer(run: str, message: str, now: bool, as_json: bool) -> int:
     with its stage. While no agent is at work it is for the next one. RUN is an id, the beginning of one, or "latest".
     """
     from phasegate.flows.cli.actions.handoff import hand_to_engine
+    from phasegate.flows.cli.actions.signing import command_giver
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.redact import without_secrets
     from phasegate.flows.cli.session import opened
@@ -38,7 +41,11 @@ def steer(run: str, message: str, now: bool, as_json: bool) -> int:
 
     with opened() as session:
         record, text = session.run(run), without_secrets(_text(message))
-        queued = session.ledger.messages.queue(record.id, text, sender=session.person.name, urgent=now)
+        if (giver := command_giver(session, record, "steer", signing, text=text, urgent=now)) is None:
+            return 0
+        queued = session.ledger.messages.queue(
+            record.id, text, sender=giver.name, urgent=now, signature=giver.signature
+        )
         if queued.attempt_id is None:
             receipt = "No agent is at work now: queued for the next one."
         elif now:
@@ -57,15 +64,17 @@ def steer(run: str, message: str, now: bool, as_json: bool) -> int:
 @run_argument
 @click.argument("message")
 @click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code.")
+@signing_options
 @json_option
-def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
+def answer(run: str, message: str, wait: bool, as_json: bool, **signing: Any) -> int:
     """Answer what an agent asks.
 
     The run waits for an answer, and continues with your words. MESSAGE is the text, or - for standard input; it
-    answers the oldest question that is open. Every user of this machine's ledger may answer; the answer is recorded
+    answers the oldest question that is open. Who may answer is for policy's `[commands]` to say; the answer is recorded
     under their name and is no decision: it opens no gate. RUN is an id, the beginning of one, or "latest".
     """
     from phasegate.flows.cli.actions.handoff import follow, hand_to_engine
+    from phasegate.flows.cli.actions.signing import command_giver
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.redact import without_secrets
     from phasegate.flows.cli.sanitize import one_line
@@ -74,7 +83,10 @@ def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
     with opened() as session:
         record, text = session.run(run), without_secrets(_text(message))
         position = session.ledger.newest(record.id).position
-        answered = session.ledger.questions.answer(record.id, text, person=session.person.name)
+        question = next((question.id for question in session.ledger.questions.open(record.id)), "")
+        if (giver := command_giver(session, record, "answer", signing, question=question, text=text)) is None:
+            return 0
+        answered = session.ledger.questions.answer(record.id, text, person=giver.name, signature=giver.signature)
         say(f"Answered: {one_line(answered.text, 200)}", as_json=as_json)
         hand_to_engine(session, record.id, as_json=as_json)
         if wait:

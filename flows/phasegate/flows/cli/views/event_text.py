@@ -287,6 +287,7 @@ _DESCRIPTIONS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     EventKind.GATE_OVERRIDDEN: ("▸", _overridden, False),
     EventKind.GATE_REFUSED: ("✗", _template("gate {name} is not passed: {why}"), False),
     EventKind.DECISION_REFUSED: ("✗", _template("a decision on gate {name} was refused: {why}"), False),
+    EventKind.COMMAND_REFUSED: ("✗", _template("{command} was refused: {why}"), False),
     EventKind.STATE_REFUSED: ("✗", _template("gate {name} is not passed by Prefect's state {state}: {why}"), False),
     EventKind.GATE_VOID: ("◆", _template("gate closed: what it asked about has changed"), False),
     EventKind.GATE_OUTDATED: ("◆", _template("gate closed: {why}"), False),

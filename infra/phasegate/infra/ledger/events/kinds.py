@@ -112,6 +112,8 @@ class EventKind(StrEnum):
     """A gate did not pass: its row or a decision does not hold."""
     DECISION_REFUSED = "decision.refused"
     """A decision was refused: the person may not decide, or it does not hold."""
+    COMMAND_REFUSED = "command.refused"
+    """A command was refused: policy does not let the person give it, or no event or signature vouches for it."""
     STATE_REFUSED = "state.refused"
     """A state forced in Prefect did not pass a gate."""
     APPROVAL_CARRIED = "approval.carried"

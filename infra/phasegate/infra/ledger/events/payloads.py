@@ -11,12 +11,13 @@ class Nothing(TypedDict):
 
 
 class RunAccepted(TypedDict):
-    """The run's beginning; `origin` is the run that it repeats or continues."""
+    """The run's beginning; `origin` is the run that it repeats or continues; the requester's signature over that."""
 
     title: str
     base_commit: str
     notices: list[str]
     origin: NotRequired[dict[str, Any]]
+    signature: NotRequired[str]
 
 
 class RunTaken(TypedDict):
@@ -34,11 +35,18 @@ RunStatusChanged = TypedDict(
 """The status before and the reason; `expired` names messages that nobody will read any more."""
 
 
+class CommandGiven(TypedDict):
+    """No facts of its own; `signature` over the canonical command, where identity is `ssh`."""
+
+    signature: NotRequired[str]
+
+
 class RewindRequested(TypedDict):
-    """The checkpoint's number; `why` where the engine asked."""
+    """The checkpoint's number; `why` where the engine asked; the person's signature, where identity is `ssh`."""
 
     checkpoint: int
     why: NotRequired[str]
+    signature: NotRequired[str]
 
 
 class RunRewound(TypedDict):
@@ -194,19 +202,21 @@ class AgentQuestion(TypedDict):
 
 
 class QuestionAnswered(TypedDict):
-    """The question's id and the answer."""
+    """The question's id and the answer; the person's signature, where identity is `ssh`."""
 
     question: str
     text: str
+    signature: NotRequired[str]
 
 
 class MessageQueued(TypedDict):
-    """The message; `attempt` where it is for one agent and not for the next."""
+    """The message; `attempt` where it is for one agent and not for the next; the signature, where identity is `ssh`."""
 
     message: str
     text: str
     urgent: bool
     attempt: NotRequired[str]
+    signature: NotRequired[str]
 
 
 class MessageDelivered(TypedDict):
@@ -306,6 +316,16 @@ class DecisionRefused(TypedDict):
     verdict: NotRequired[str]
     by: NotRequired[str]
     decision: NotRequired[str]
+
+
+class CommandRefused(TypedDict):
+    """The command and the reason; who gave it, its event's position, the message or question, as far as known."""
+
+    command: str
+    why: str
+    by: NotRequired[str]
+    event: NotRequired[int]
+    row: NotRequired[str]
 
 
 class StateRefused(TypedDict):

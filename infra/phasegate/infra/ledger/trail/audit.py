@@ -14,6 +14,7 @@ from phasegate.infra.ledger.chain import is_as_accepted
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.packing import requests
 from phasegate.infra.ledger.storage.store import GENESIS, Store, digest_of_row, event_hash
+from phasegate.infra.ledger.trail.commands import check_commands
 from phasegate.infra.ledger.trail.decisions import broken, check_decisions
 from phasegate.infra.ledger.trail_rows import DatabaseRows, Rows
 
@@ -54,7 +55,7 @@ def audit(store: Store, run_id: str, heads: Heads = ()) -> TrailAudit:
 
 
 def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> TrailAudit:
-    """Check the chain, what others saw of it, every row it vouches for, and who decided what.
+    """Check the chain, what others saw of it, every row it vouches for, and who decided and commanded what.
 
     Args:
         rows: Where the rows are.
@@ -73,7 +74,7 @@ def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> TrailAudit:
             broken(f"runs/{run_id}", "the run is not what was accepted")
         _check_artifacts(rows, vouched)
         _check_exchanges(rows, run_id)
-        signatures = check_decisions(rows, run_id)
+        signatures = check_decisions(rows, run_id) + check_commands(rows, run_id)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise TrailBroken(f"the trail's rows are not what phasegate stores: {error!r}") from error
     return TrailAudit(run_id, len(hashes), len(vouched), signatures, hashes[-1])

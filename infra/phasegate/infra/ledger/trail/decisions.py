@@ -53,10 +53,10 @@ def check_decisions(rows: Rows, run_id: str) -> int:
         TrailBroken: Naming the first decision, gate or request that does not hold.
         ConfigError: There are signatures to verify, and ssh-keygen is missing.
     """
-    run = _run(rows, run_id)
+    run = stored_run(rows, run_id)
     gates = {gate.id: gate for gate in map(_gate, rows.of_run("gates", run_id))}
-    policy = _stored_policy(rows, run)
-    signers = _signers(rows, policy)
+    policy = stored_policy(rows, run)
+    signers = stored_signers(rows, policy)
     known = {gate.id: rules_of(run, policy, gate.gate, _change(rows, gate)) for gate in gates.values()}
     for gate in gates.values():
         _check_gate(gate, signers, known[gate.id])
@@ -82,7 +82,8 @@ def check_decisions(rows: Rows, run_id: str) -> int:
     return signed
 
 
-def _stored_policy(rows: Rows, run: Run) -> str:
+def stored_policy(rows: Rows, run: Run) -> str:
+    """Content of the policy that a run's row names."""
     row = rows.find("artifacts", run.policy)
     if row is None:
         broken(f"artifacts/{run.policy}", "the run's policy is gone")
@@ -109,7 +110,8 @@ def _times(events: Iterable[Row]) -> dict[str, datetime]:
     return times
 
 
-def _run(rows: Rows, run_id: str) -> Run:
+def stored_run(rows: Rows, run_id: str) -> Run:
+    """The run as its row has it."""
     row = rows.find("runs", run_id)
     if row is None:
         broken(f"runs/{run_id}", "the row is gone")
@@ -124,7 +126,7 @@ def _decoded(row: Row, *columns: str) -> dict[str, Any]:
     return {**row, **{name: None if row[name] is None else json.loads(row[name]) for name in columns}}
 
 
-def _signers(rows: Rows, policy: str) -> AllowedSigners | None:
+def stored_signers(rows: Rows, policy: str) -> AllowedSigners | None:
     """People whose signatures count, by a run's stored policy, or `None` if decisions are not signed."""
     digest = str(json.loads(policy).get("allowed_signers", ""))
     if not digest:
