@@ -80,6 +80,11 @@ class PlainEngine:
         self._flows: dict[UUID, tuple[str, asyncio.Task[None]]] = {}
         self._woken = asyncio.Event()
 
+    has_place = True
+
+    async def repair_prefect(self) -> None:
+        """Do nothing: there is no Prefect."""
+
     def is_running(self, flow_run_id: UUID) -> bool:
         return flow_run_id in self._flows and not self._flows[flow_run_id][1].done()
 
