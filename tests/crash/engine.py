@@ -93,10 +93,10 @@ class PlainEngine:
         self._flows[flow_run_id] = run_id, asyncio.create_task(run_lifecycle(run_id, pipeline, self.executor))
         return flow_run_id
 
-    async def reschedule(self, flow_run_id: UUID) -> None:
+    async def reschedule(self, flow_run_id: UUID, run_id: str) -> None:
         if flow_run_id not in self._flows:
             raise NotFound("another life's flow run")
-        run_id, before = self._flows[flow_run_id]
+        _, before = self._flows[flow_run_id]
         before.result()
         self._flows[flow_run_id] = run_id, asyncio.create_task(run_lifecycle(run_id, pipeline, self.executor))
 

@@ -25,20 +25,33 @@ _ENTITY = {"<": "&lt;", "&": "&amp;"}
 def inert_markdown(text: str) -> str:
     """The same text as Markdown that holds no HTML, image, link or entity, and no character that shows nothing."""
     lines: list[str] = []
-    source = iter(sanitize(text).split("\n"))
-    for line in source:
-        fence = _FENCE.match(line)
-        if fence is None or "`" in fence["info"]:
-            lines.append(_PART.sub(_inert, line))
-            continue
-        end = re.compile(rf"^[\s>]*{re.escape(fence[1])}{re.escape(fence[1][0])}*\s*$")
-        code: list[str] = []
-        for inner in source:
-            if end.match(inner):
-                break
-            code.append(inner)
-        lines += ["", *_fenced(code), ""]
+    source, at = sanitize(text).split("\n"), 0
+    unclosed: dict[str, int] = {}
+    while at < len(source):
+        if end := _end_of_code(source, at, unclosed):
+            lines += ["", *_fenced(source[at + 1 : end]), ""]
+        else:
+            lines.append(_PART.sub(_inert, source[at]))
+        at = (end or at) + 1
     return "\n".join(lines)
+
+
+def _end_of_code(source: list[str], at: int, unclosed: dict[str, int]) -> int:
+    """The line that closes a fence, or 0: a fence that is never closed would take all that follows for code.
+
+    Args:
+        source: All lines.
+        at: The line that may begin a fence.
+        unclosed: The shortest fence of each mark that no later line closes; kept, so that many cost little.
+    """
+    fence = _FENCE.match(source[at])
+    if fence is None or "`" in fence["info"] or len(fence[1]) >= unclosed.get(fence[1][0], len(fence[1]) + 1):
+        return 0
+    end = re.compile(rf"^[\s>]*{re.escape(fence[1])}{re.escape(fence[1][0])}*\s*$")
+    found_at = next((number for number in range(at + 1, len(source)) if end.match(source[number])), 0)
+    if not found_at:
+        unclosed[fence[1][0]] = len(fence[1])
+    return found_at
 
 
 def _fenced(code: list[str]) -> list[str]:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from phasegate.infra.errors import ConfigError
 from phasegate.infra.policy.units import parse_duration
-from phasegate.infra.system.private_folder import NotPrivateError, make_private
+from phasegate.infra.system.private_folder import NotPrivateError, make_folder_in, make_private
 
+_MARKS = frozenset({"engine.lock", "ledger.db"})
+"""Files by which a state folder of phasegate is known."""
 _log = logging.getLogger(__name__)
 
 
@@ -83,20 +85,22 @@ class Settings:
         Raises:
             ConfigError: The file system refuses, or the state folder is not its user's alone.
         """
-        for folder in (self.home, self.logs, self.prefect, self.workspaces, self.scratch, self.services):
-            try:
-                if make_private(folder):
-                    _log.warning("The state folder %s could be read by others. It is closed to them now.", folder)
-            except OSError as error:
-                raise ConfigError(
-                    f"The state folder {folder} cannot be made: {error.strerror}.",
-                    remedy="Name a folder you can write to in PHASEGATE_HOME.",
-                ) from error
-            except NotPrivateError as error:
-                raise ConfigError(
-                    f"The state folder {folder} is not yours alone: {error}.",
-                    remedy="Name a folder in PHASEGATE_HOME that you own and that nobody else can write to or replace.",
-                ) from error
+        folder = self.home
+        try:
+            if make_private(self.home, _MARKS):
+                _log.warning("The state folder %s could be read by others. It is closed to them now.", self.home)
+            for folder in (self.logs, self.prefect, self.workspaces, self.scratch, self.services):
+                make_folder_in(folder)
+        except OSError as error:
+            raise ConfigError(
+                f"The state folder {folder} cannot be made: {error.strerror}.",
+                remedy="Name a folder you can write to in PHASEGATE_HOME.",
+            ) from error
+        except NotPrivateError as error:
+            raise ConfigError(
+                f"The state folder {folder} is not yours alone: {error}.",
+                remedy="Name an empty folder in PHASEGATE_HOME that you own and that nobody else can replace.",
+            ) from error
 
     @property
     def ledger(self) -> Path:

@@ -35,6 +35,7 @@ class Alteration:
 
 LATE: tuple[str, str, dict[str, Any] | None] = ("PATCH", POOL, {"is_paused": True})
 """Makes the next run late, so that Prefect is looked at."""
+FOO = {"type": "object", "properties": {"foo": {"type": "string"}}, "required": ["foo"]}
 ALTERATIONS = {
     "pool paused": Alteration([LATE], "The work pool was paused"),
     "pool limited": Alteration([("PATCH", POOL, {"concurrency_limit": 0})], "The work pool was paused or limited"),
@@ -45,6 +46,24 @@ ALTERATIONS = {
     "deployment changed": Alteration(
         [("PATCH", "/deployments/{deployment}", {"entrypoint": "evil:flow", "paused": True}), LATE],
         "The deployment was changed",
+    ),
+    "deployment with another schema": Alteration(
+        [
+            (
+                "POST",
+                "/deployments/",
+                {
+                    "name": "phasegate",
+                    "work_pool_name": "phasegate",
+                    "parameter_openapi_schema": FOO,
+                },
+            )
+        ],
+        "The deployment was changed",
+    ),
+    "pool with another template": Alteration(
+        [("PATCH", POOL, {"base_job_template": {"job_configuration": {"x": "{{ foo }}"}, "variables": FOO}})],
+        "The work pool's template was changed",
     ),
     "deployment limited": Alteration(
         [("PATCH", "/deployments/{deployment}", {"concurrency_limit": 1}), LATE], "holds runs up"
@@ -58,7 +77,9 @@ def alter(attacker: Attacker, alteration: Alteration) -> None:
     (queue,) = attacker.prefect("/work_queues/filter", {})
     for method, path, content in alteration.requests:
         where = path.format(deployment=deployment["id"], queue=queue["id"])
-        assert "refused" not in (attacker.prefect(where, content, method) or {}), (method, where)
+        flow = {"flow_id": deployment["flow_id"]} if path == "/deployments/" else {}
+        body = None if content is None else {**content, **flow}
+        assert "refused" not in (attacker.prefect(where, body, method) or {}), (method, where)
 
 
 @pytest.mark.parametrize("alteration", ALTERATIONS.values(), ids=ALTERATIONS)
@@ -81,11 +102,28 @@ def test_a_run_goes_on_whatever_was_altered(
 
 def test_an_automation_that_acts_is_deleted(machine: Machine, project: Project, attacker: Attacker) -> None:
     """W2. Mutation tried: automations are left alone."""
+    for number in range(101):  # more than one page of them does no harm
+        harmless = {**_CANCELS, "name": f"a{number:03}", "actions": [{"type": "do-nothing"}]}
+        assert "id" in attacker.prefect("/automations/", harmless)
     made = attacker.prefect("/automations/", _CANCELS)
     assert "id" in made, made
     attacker.prefect("/concurrency_limits/", {"tag": "x", "concurrency_limit": 0})
     commit(project, POLICY)
     alter(attacker, ALTERATIONS["pool paused"])
     at_prd_gate(machine, project)
-    assert attacker.prefect("/automations/filter", {}) == []
+    left = attacker.prefect("/automations/filter", {"limit": 200})
+    assert [one["name"] for one in left] == [f"a{number:03}" for number in range(101)]
     assert attacker.prefect("/concurrency_limits/filter", {}) == []
+
+
+@pytest.mark.parametrize("parameters", [{}, {"run_id": "run-of-another"}, {"run_id": None, "more": 1}], ids=str)
+def test_a_waiting_flow_run_with_other_parameters_is_replaced(
+    machine: Machine, project: Project, attacker: Attacker, parameters: dict[str, Any]
+) -> None:
+    """Mutation tried: parameters unread; the run then never goes on, and is scheduled again without end."""
+    commit(project, POLICY)
+    run = at_prd_gate(machine, project)
+    flow_run = f"/flow_runs/{machine.show(run)['flow_run_id']}"
+    assert "refused" not in (attacker.prefect(flow_run, {"parameters": parameters}, "PATCH") or {})
+    assert machine.phasegate("approve", run).code == 0
+    machine.until(run, lambda shown: gates(shown) == [("prd", "approved"), ("change", "open")])

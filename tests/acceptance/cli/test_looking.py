@@ -76,7 +76,7 @@ def test_the_gate_page_shows_the_artifact_and_what_is_off(scene, phasegate):
     page = phasegate("show", run.id).out
     for expected in (
         "GET answers 410␛[1A",
-        "<U+202E>[bold]no markup[/]",
+        "&#x202e;[bold]no markup[/]",
         gate.subject["prd"][:19],
         "no sandbox",
         "gate release is off: one person on call",

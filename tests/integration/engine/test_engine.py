@@ -248,13 +248,20 @@ from prefect.client.orchestration import PrefectClient
 from phasegate.flows.engine.prefect_backend import dispatch
 from phasegate.infra.errors import NotFound
 
+def always(_):
+    return True
+
+def never(_):
+    return False
+
 async def revive(client, flow_run_id):
-    deployment = (await client.read_flow_run(flow_run_id)).deployment_id
-    here = await dispatch.reschedule(client, flow_run_id, deployment_id=deployment, running_here=lambda _: True)
-    first = await dispatch.reschedule(client, flow_run_id, deployment_id=deployment, running_here=lambda _: False)
-    again = await dispatch.reschedule(client, flow_run_id, deployment_id=deployment, running_here=lambda _: False)
+    flow_run = await client.read_flow_run(flow_run_id)
+    deployment, run_id = flow_run.deployment_id, flow_run.parameters["run_id"]
+    here = await dispatch.reschedule(client, flow_run_id, run_id, deployment_id=deployment, running_here=always)
+    first = await dispatch.reschedule(client, flow_run_id, run_id, deployment_id=deployment, running_here=never)
+    again = await dispatch.reschedule(client, flow_run_id, run_id, deployment_id=deployment, running_here=never)
     try:
-        unknown = await dispatch.reschedule(client, uuid4(), deployment_id=deployment, running_here=lambda _: False)
+        unknown = await dispatch.reschedule(client, uuid4(), run_id, deployment_id=deployment, running_here=never)
     except NotFound as error:
         unknown = type(error).__name__
     flow_run = await client.read_flow_run(flow_run_id)
@@ -264,8 +271,9 @@ async def revive(client, flow_run_id):
     return {"first": first, "again": again, "here": here, "unknown": unknown, "same": same == flow_run_id}
 
 async def reschedule(client, flow_run_id):
-    deployment = (await client.read_flow_run(flow_run_id)).deployment_id
-    return await dispatch.reschedule(client, flow_run_id, deployment_id=deployment, running_here=lambda _: False)
+    flow_run = await client.read_flow_run(flow_run_id)
+    deployment, run_id = flow_run.deployment_id, flow_run.parameters["run_id"]
+    return await dispatch.reschedule(client, flow_run_id, run_id, deployment_id=deployment, running_here=never)
 
 async def main():
     async with PrefectClient(sys.argv[1], auth_string=sys.argv[4]) as client:

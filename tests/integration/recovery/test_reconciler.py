@@ -41,7 +41,7 @@ class Prefect:
     def is_running(self, flow_run_id: UUID) -> bool:
         return False
 
-    async def reschedule(self, flow_run_id: UUID) -> bool:
+    async def reschedule(self, flow_run_id: UUID, run_id: str) -> bool:
         if flow_run_id not in self.known:
             raise NotFound(f"Prefect has no flow run {flow_run_id}.")
         self.rescheduled.append(flow_run_id)

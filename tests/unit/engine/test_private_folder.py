@@ -34,6 +34,22 @@ def test_a_folder_open_to_others_is_closed_and_it_is_said(
     assert not caplog.text
 
 
+def _something_else(tmp_path: Path) -> Path:
+    home = tmp_path / "project"
+    home.mkdir(mode=0o755)
+    (home / "README.md").touch()
+    return home
+
+
+def _with_a_link_in_it(tmp_path: Path) -> Path:
+    home, other = tmp_path / "home", tmp_path / "other"
+    home.mkdir(mode=0o700)
+    other.mkdir()
+    other.chmod(0o755)
+    (home / "prefect").symlink_to(other)
+    return home
+
+
 def _written_by_others(tmp_path: Path) -> Path:
     home = tmp_path / "home"
     home.mkdir()
@@ -63,18 +79,30 @@ def _linked_to_an_open_folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "make", [_written_by_others, _below_an_open_folder, _linked_through_an_open_folder, _linked_to_an_open_folder]
+    "make",
+    [
+        _something_else,
+        _with_a_link_in_it,
+        _written_by_others,
+        _below_an_open_folder,
+        _linked_through_an_open_folder,
+        _linked_to_an_open_folder,
+    ],
 )
 def test_a_folder_that_others_could_write_to_or_replace_is_refused(
     make: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    """W5. Mutation tried: `_check_parent` empty; the links' own folders unchecked."""
+    """W5, and a path that was given by mistake.
+
+    Mutations tried: `_check_parent` empty; the links' own folders unchecked; any folder is closed; links below it.
+    """
     home = make(tmp_path)
-    before = sorted(tmp_path.rglob("*.db"))
+    before = {path: path.stat().st_mode for path in tmp_path.rglob("*")}
     with pytest.raises(ConfigError, match="is not yours alone") as refused:
         Settings.from_environment({"PHASEGATE_HOME": str(home)})
     assert "PHASEGATE_HOME" in (refused.value.remedy or "")
-    assert sorted(tmp_path.rglob("*.db")) == before
+    after = {path: path.stat().st_mode for path in tmp_path.rglob("*")}
+    assert {path: after[path] for path in before} == before  # nobody's folder was closed by mistake
 
 
 @needs_root

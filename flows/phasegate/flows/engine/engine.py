@@ -151,11 +151,15 @@ class Engine:
             self.client, self.deployment_id, run_id, idempotency_key=idempotency_key, name=name, tags=tags
         )
 
-    async def reschedule(self, flow_run_id: UUID) -> bool:
+    async def reschedule(self, flow_run_id: UUID, run_id: str) -> bool:
         """`dispatch.reschedule` for this engine; it is taken up at once."""
         async with self.worker.queue_lock:
             set_going = await dispatch.reschedule(
-                self.client, flow_run_id, deployment_id=self.deployment_id, running_here=self.worker.is_running
+                self.client,
+                flow_run_id,
+                run_id,
+                deployment_id=self.deployment_id,
+                running_here=self.worker.is_running,
             )
         self.worker.wake()
         return set_going
@@ -184,7 +188,7 @@ class Engine:
         for flow_run in await self.open_flow_runs(run_id):
             if flow_run.waiting:
                 await self.worker.wait_finished(flow_run.id)  # it may have been suspended this very instant
-                woken |= await self.reschedule(flow_run.id)
+                woken |= await self.reschedule(flow_run.id, run_id)
         if not woken:
             self.worker.wake()
         return woken

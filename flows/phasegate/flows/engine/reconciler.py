@@ -124,7 +124,7 @@ async def _schedule(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> N
         if engine.worker.is_running(flow_run_id):
             return
         try:
-            await engine.reschedule(flow_run_id)
+            await engine.reschedule(flow_run_id, run.id)
         except NotFound:
             _log.info("Prefect does not know flow run %s of %s: it gets another.", flow_run_id, run.id)
         else:

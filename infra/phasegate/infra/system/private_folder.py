@@ -6,11 +6,12 @@ import grp
 import os
 import pwd
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
-_PRIVATE = 0o700
+_PRIVATE, _READABLE = 0o700, 0o755
 _MOST_LINKS = 40
 _WHOLE_UID_MAP = ["0", "0", "4294967295"]
 
@@ -19,11 +20,14 @@ class NotPrivateError(Exception):
     """Folder that somebody else owns, could have written to, or can replace; the text says which, and why."""
 
 
-def make_private(folder: Path) -> bool:
+def make_private(folder: Path, marks: Collection[str]) -> bool:
     """Make a folder private, with the folders above it if they are missing.
+
+    Only a folder that is empty, or known to be ours, is closed to others: a path may be given by mistake.
 
     Args:
         folder: An absolute path; links in it are followed.
+        marks: Names of files; a folder that holds one of them is ours.
 
     Returns:
         True if others could read it, which they no longer can.
@@ -32,7 +36,9 @@ def make_private(folder: Path) -> bool:
         NotPrivateError: It is not safe, and closing it now would not help.
         OSError: It cannot be made.
     """
-    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    for missing in [parent for parent in reversed(folder.parents) if not parent.exists()]:
+        missing.mkdir(mode=_READABLE, exist_ok=True)
+    folder.mkdir(mode=_PRIVATE, exist_ok=True)
     for place in _ways(folder):
         for link in _links(place):
             _check_owner(link, link.lstat())
@@ -43,10 +49,25 @@ def make_private(folder: Path) -> bool:
         raise NotPrivateError(f"{folder} belongs to {_user(status.st_uid)}")
     if not status.st_mode & _OTHERS:
         return False
-    if status.st_mode & _OTHERS_WRITE and any(folder.iterdir()):
+    names = {entry.name for entry in folder.iterdir()}
+    if names and status.st_mode & _OTHERS_WRITE:
         raise NotPrivateError(f"others could write to {folder} (mode {_mode(status)}), and it is not empty")
+    if names and not names & set(marks):
+        raise NotPrivateError(f"others can read {folder} (mode {_mode(status)}), and it holds something else")
     folder.chmod(_PRIVATE)
     return True
+
+
+def make_folder_in(folder: Path) -> None:
+    """Make a folder below a private one.
+
+    Raises:
+        NotPrivateError: A link is in its place, which leads out.
+        OSError: It cannot be made.
+    """
+    if folder.is_symlink():
+        raise NotPrivateError(f"{folder} is a link")
+    folder.mkdir(mode=_PRIVATE, exist_ok=True)
 
 
 def _ways(folder: Path) -> list[Path]:

@@ -27,6 +27,7 @@ from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.views.artifact_types import markdown
 from phasegate.flows.views.branches import RunBranches
 from phasegate.flows.views.report import RunReport, StageReport, UsageReport
+from phasegate.infra.inert_markdown import inert_markdown
 from phasegate.infra.ledger import Gate
 
 STATUS_STYLE = {
@@ -80,13 +81,13 @@ def status_text(status: str) -> Text:
 
 @dataclass(frozen=True)
 class PlainMarkdown:
-    """Markdown from a ticket, a model or a tool, rendered without links and with control characters visible."""
+    """Markdown from a ticket, a model or a tool, rendered as text: nothing that is written in it is left out."""
 
     source: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render, then clean each segment: an entity such as `&#x202e;` is only a character by now."""
-        for segment in console.render(Markdown(sanitize(self.source), hyperlinks=False), options):
+        for segment in console.render(Markdown(inert_markdown(self.source), hyperlinks=False), options):
             style = segment.style.update_link(None) if segment.style else Style.null()
             yield Segment(sanitize(segment.text), style)
 

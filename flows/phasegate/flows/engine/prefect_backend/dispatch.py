@@ -82,7 +82,7 @@ async def create_flow_run(
     Effects: one flow run in Prefect, idempotent by `idempotency_key`.
 
     Raises:
-        NotFound: Prefect has no such deployment.
+        NotFound: Prefect has no such deployment, or has another one in its place.
         httpx.HTTPError: Prefect did not answer, in spite of retries.
     """
     try:
@@ -95,14 +95,14 @@ async def create_flow_run(
             labels=labels,
         )
     except httpx.HTTPStatusError as error:
-        if error.response.status_code == HTTPStatus.NOT_FOUND:
-            raise NotFound(f"Prefect has no deployment {deployment_id}.") from error
+        if error.response.is_client_error:
+            raise NotFound(f"Prefect makes no flow run of deployment {deployment_id}: {error}.") from error
         raise
     return flow_run.id
 
 
 async def reschedule(
-    client: PrefectClient, flow_run_id: UUID, *, deployment_id: UUID, running_here: Callable[[UUID], bool]
+    client: PrefectClient, flow_run_id: UUID, run_id: str, *, deployment_id: UUID, running_here: Callable[[UUID], bool]
 ) -> bool:
     """Schedule a flow run again from the top, whatever its state.
 
@@ -113,6 +113,7 @@ async def reschedule(
     Args:
         client: Prefect's client.
         flow_run_id: The flow run.
+        run_id: The run that it executes.
         deployment_id: The deployment that hands out flow runs.
         running_here: The worker's `is_running`. The engine's lock makes sure that no other process runs it.
 
@@ -132,10 +133,11 @@ async def reschedule(
         raise NotFound(f"Prefect has no flow run {flow_run_id}.") from error
     if running_here(flow_run_id):
         return False
-    if flow_run.work_queue_id is None or flow_run.deployment_id != deployment_id:
-        # Its queue or deployment was deleted. Nobody is ever handed it, and another one would have its key.
+    known = (deployment_id, {"run_id": run_id})
+    if flow_run.work_queue_id is None or (flow_run.deployment_id, flow_run.parameters) != known:
+        # Its queue or deployment was deleted, or it would execute something else. Another one would have its key.
         await _RETRYING.wraps(client.delete_flow_run)(flow_run_id)
-        raise NotFound(f"Prefect had flow run {flow_run_id} in no queue.")
+        raise NotFound(f"Prefect had flow run {flow_run_id} in no queue, or with other parameters.")
     if not _due(flow_run):
         state: State[Any] = Scheduled(message=RESCHEDULED)
         await _RETRYING.wraps(client.set_flow_run_state)(flow_run_id, state, force=True)

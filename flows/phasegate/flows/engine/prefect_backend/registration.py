@@ -24,6 +24,7 @@ from phasegate.flows.engine.prefect_backend.worker import POOL, PhasegateWorker
 DEPLOYMENT = "phasegate"
 _HARMLESS_ACTIONS = frozenset({"do-nothing", "send-notification"})
 _PAGE = 100
+_TEMPLATE = PhasegateWorker.get_default_base_job_template()
 
 
 class Registration:
@@ -39,6 +40,7 @@ class Registration:
         """
         self._client, self._flow, self._entrypoint = client, flow, entrypoint
         self._version = importlib.metadata.version("phasegate")
+        self._schema = parameter_schema(flow).model_dump_for_openapi()
 
     async def register(self) -> UUID:
         """The deployment's id: that of an engine before this one, if it was of the same version."""
@@ -63,16 +65,27 @@ class Registration:
             await self._make()
             state = "deleted" if deployment is None else "changed"
             yield f"The deployment was {state}. It is registered again."
-        for automation in await self._client.read_automations(limit=_PAGE):
-            if {action.type for action in automation.actions} - _HARMLESS_ACTIONS:
-                await self._client.delete_automation(automation.id)
-                yield f"The automation {automation.name} changes runs or calls out. It is deleted."
-        for limit in await self._client.read_concurrency_limits(_PAGE, 0):
-            await self._client.delete_concurrency_limit_by_tag(limit.tag)
-            yield f"The concurrency limit of tag {limit.tag} holds runs up. It is deleted."
-        for named in await self._client.read_global_concurrency_limits(_PAGE, 0):
-            await self._client.delete_global_concurrency_limit_by_name(named.name)
-            yield f"The concurrency limit {named.name} holds runs up. It is deleted."
+        async for text in self._delete_automations():
+            yield text
+        while limits := await self._client.read_concurrency_limits(_PAGE, 0):
+            for limit in limits:
+                await self._client.delete_concurrency_limit_by_tag(limit.tag)
+                yield f"The concurrency limit of tag {limit.tag} holds runs up. It is deleted."
+        while named_limits := await self._client.read_global_concurrency_limits(_PAGE, 0):
+            for named in named_limits:
+                await self._client.delete_global_concurrency_limit_by_name(named.name)
+                yield f"The concurrency limit {named.name} holds runs up. It is deleted."
+
+    async def _delete_automations(self) -> AsyncIterator[str]:
+        """Delete the automations that do more than tell somebody."""
+        kept = 0
+        while automations := await self._client.read_automations(limit=_PAGE, offset=kept):
+            for automation in automations:
+                if {action.type for action in automation.actions} - _HARMLESS_ACTIONS:
+                    await self._client.delete_automation(automation.id)
+                    yield f"The automation {automation.name} changes runs or calls out. It is deleted."
+                else:
+                    kept += 1
 
     async def _repair_pool(self) -> AsyncIterator[str]:
         try:
@@ -81,6 +94,14 @@ class Registration:
             await self._make()
             yield "The work pool was deleted. It is made again."
             return
+        if pool.type != PhasegateWorker.type:
+            await self._client.delete_work_pool(POOL)
+            await self._make()
+            yield "The work pool was of another type. It is made again."
+            return
+        if pool.base_job_template != _TEMPLATE:
+            await self._client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=_TEMPLATE))
+            yield "The work pool's template was changed. It is as it was."
         if pool.is_paused or pool.concurrency_limit is not None:
             await self._client.update_work_pool(POOL, WorkPoolUpdate(is_paused=False, concurrency_limit=None))
             yield "The work pool was paused or limited. It hands out runs again."
@@ -96,12 +117,23 @@ class Registration:
             return None
 
     def _differs(self, deployment: DeploymentResponse) -> bool:
-        expected = (self._version, self._entrypoint, POOL)
-        return (deployment.version, deployment.entrypoint, deployment.work_pool_name) != expected
+        expected: tuple[object, ...] = (self._version, self._entrypoint, POOL, self._schema, True, {}, {}, [])
+        return expected != (
+            deployment.version,
+            deployment.entrypoint,
+            deployment.work_pool_name,
+            deployment.parameter_openapi_schema,
+            deployment.enforce_parameter_schema,
+            deployment.parameters,
+            deployment.job_variables,
+            deployment.schedules,
+        )
 
     async def _make(self) -> UUID:
         with contextlib.suppress(ObjectAlreadyExists):
-            await self._client.create_work_pool(WorkPoolCreate(name=POOL, type=PhasegateWorker.type))
+            await self._client.create_work_pool(
+                WorkPoolCreate(name=POOL, type=PhasegateWorker.type, base_job_template=_TEMPLATE)
+            )
         return await self._client.create_deployment(
             await self._client.create_flow(self._flow),
             DEPLOYMENT,
@@ -111,5 +143,9 @@ class Registration:
             path=".",
             paused=False,
             description="Runs inside phasegate's engine.",
-            parameter_openapi_schema=parameter_schema(self._flow).model_dump_for_openapi(),
+            parameter_openapi_schema=self._schema,
+            enforce_parameter_schema=True,
+            parameters={},
+            job_variables={},
+            schedules=[],
         )
