@@ -10,6 +10,25 @@ from phasegate.infra.policy.permissions import CommandRules
 NO_PUSH = CommandRules(deny=("git push",))
 
 SPELLINGS = r"""
+git rebase --exe='git push' main
+git rebase --ex 'git push' main
+git rebase -ix'git push' main
+git fetch --upload-p='git push' . main
+git fetch --upl='git push' . main
+git pull --upload='git push' . main
+git fetch-pack --upload-pack='git push' . main
+git fetch-pack --exec='git push' . main
+git ls-remote --exe='git push' .
+git clone -qu 'git push' . x
+git clone --conf core.fsmonitor='git push' . x
+git clone -qc core.fsmonitor='git push' . x
+git grep --open='git push' x
+git grep -nO'git push' x
+git archive --exe='git push' main
+env --split='git push'
+env --s='git push'
+flock --comm='git push' f
+dpkg --pre-invoke='git push' -i x
 git '' push
 git "" -C . push
 git-push

@@ -86,6 +86,7 @@ ORDINARY = frozenset(
 RUNS_BY_OPTION = {
     "ag": ("--pager",),
     "bat": ("--pager",),
+    "dpkg": ("--pre-invoke", "--post-invoke"),
     "install": ("--strip-p",),
     "rg": ("--pre", "--hostname-bin"),
     "sort": ("--co",),
@@ -165,10 +166,12 @@ GIT_COMMANDS = frozenset(
 """Commands of git whose words are names and texts. Another may be an alias, or start a program."""
 GIT_RUNS_BY_OPTION = {
     "rebase": ("-x", "--exec"),
-    "grep": ("-O", "--open-files"),
+    "grep": ("-O", "--open-files-in-pager"),
     "fetch": ("--upload-pack",),
+    "fetch-pack": ("--upload-pack", "--exec"),
     "clone": ("-u", "--upload-pack", "-c", "--config"),
     "pull": ("--upload-pack",),
+    "push": ("--receive-pack", "--exec"),
     "ls-remote": ("--upload-pack", "--exec"),
     "archive": ("--exec",),
 }
@@ -187,3 +190,11 @@ GIT_SETTINGS = (
     "column.ui", "gc.auto", "http.sslverify", "http.version", "http.postbuffer", "push.default", "protocol.version",
 )  # fmt: skip
 """Begin of settings, in small letters, that name no program; every other value is read as a command line."""
+
+
+def means(text: str, option: str) -> bool:
+    """True if a word may mean an option: a long one may be cut short, a short one stand among others."""
+    if option.startswith("--"):
+        word = text.partition("=")[0]
+        return len(word) > len("--") and option.startswith(word)
+    return not text.startswith("--") and text.startswith("-") and option[1] in text[1:]

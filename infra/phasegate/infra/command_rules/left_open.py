@@ -19,6 +19,7 @@ from phasegate.infra.command_rules.known_programs import (
     GIT_VALUED,
     ORDINARY,
     RUNS_BY_OPTION,
+    means,
 )
 from phasegate.infra.command_rules.shell import SimpleCommand, Word
 
@@ -224,7 +225,7 @@ def git_leaves_open(arguments: Sequence[Word]) -> Iterator[Invocation]:
     if name not in GIT_COMMANDS and not is_form:
         yield unread("git", arguments, "may be an alias, or start programs")
         yield from mentioned(arguments[1:], least=1)
-    elif any(text.startswith(GIT_RUNS_BY_OPTION.get(name, "\0")) for text in texts):
+    elif any(means(text, option) for text in texts for option in GIT_RUNS_BY_OPTION.get(name, ())):
         yield unread("git", arguments, "is told to start a program")
     elif any("ext::" in text for text in texts):
         yield unread("git", arguments, "reaches a repository through a program")

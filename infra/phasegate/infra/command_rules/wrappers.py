@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from phasegate.infra.command_rules.invocation import UNKNOWN
-from phasegate.infra.command_rules.known_programs import LONG_FLAGS, SCRIPTED, WRAPPERS, Wrapper
+from phasegate.infra.command_rules.known_programs import LONG_FLAGS, SCRIPTED, WRAPPERS, Wrapper, means
 from phasegate.infra.command_rules.shell import SimpleCommand, Word
 
 _COMPUTED = Word("", literal=False)
 _XARGS_MARK = re.compile(r"-[0ortpx]*[IJ](.*)|-[0ortpx]*i(.*)|--replace(?:=(.*))?", re.DOTALL)
+_COMMAND_LINES = ("--split-string", "--command", "--session-command")
+"""Long options whose value is a command line."""
 _EXECUTING = frozenset({"-exec", "-execdir", "-ok", "-okdir", "-x", "--exec", "-X", "--exec-batch"})
 
 
@@ -52,7 +54,7 @@ def after_options(name: str, arguments: Sequence[Word]) -> list[Word]:
 def _is_read(option: str, wrapper: Wrapper, rest: list[Word]) -> bool:
     """Take an option and the value it wants from what follows; False: it is not known."""
     if option.startswith("--"):
-        return ("=" in option and not option.startswith("--split-string=")) or option in LONG_FLAGS
+        return ("=" in option and not any(means(option, known) for known in _COMMAND_LINES)) or option in LONG_FLAGS
     letters = option[1:]
     for position, letter in enumerate(letters):
         if letter in wrapper.valued:
