@@ -110,10 +110,10 @@ def test_an_automation_that_acts_is_deleted(machine: Machine, project: Project, 
     attacker.prefect("/concurrency_limits/", {"tag": "x", "concurrency_limit": 0})
     commit(project, POLICY)
     alter(attacker, ALTERATIONS["pool paused"])
-    at_prd_gate(machine, project)
+    run = at_prd_gate(machine, project)  # the pool was put right first, and the rest a moment later
+    machine.until(run, lambda _: attacker.prefect("/concurrency_limits/filter", {}) == [])
     left = attacker.prefect("/automations/filter", {"limit": 200})
     assert [one["name"] for one in left] == [f"a{number:03}" for number in range(101)]
-    assert attacker.prefect("/concurrency_limits/filter", {}) == []
 
 
 @pytest.mark.parametrize("parameters", [{}, {"run_id": "run-of-another"}, {"run_id": None, "more": 1}], ids=str)
