@@ -17,7 +17,7 @@ from phasegate.infra.ledger import Gate
 _LEAST_DIGITS = 12
 
 
-def print_run(session: Session, run_id: str, *, as_json: bool) -> RunReport:
+def print_run(session: Session, run_id: str, *, as_json: bool) -> None:
     """Print all of a run, with the page of the gate it waits at.
 
     Effects: a `gate.shown` event, once for each gate and person.
@@ -28,7 +28,6 @@ def print_run(session: Session, run_id: str, *, as_json: bool) -> RunReport:
     else:
         console().print(page(shown, run_branches(shown)))
     record_shown(session, shown)
-    return shown
 
 
 def record_shown(session: Session, shown: RunReport) -> None:

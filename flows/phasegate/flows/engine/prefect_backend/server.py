@@ -21,12 +21,11 @@ from phasegate.flows.engine.info import EngineInfo, EngineLock
 from phasegate.flows.engine.prefect_backend import server_database, server_process
 from phasegate.infra.settings import Settings
 from phasegate.infra.system.detached import DetachedProcess
-from phasegate.infra.web.access import AccessMiddleware, AccessRules
+from phasegate.infra.web.access import BODY_LIMIT, AccessMiddleware, AccessRules
+from phasegate.infra.web.body import read_body, replayed
 from phasegate.infra.web.login import BrowserSessions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _PROBES_PER_LINGER = 6
@@ -91,20 +90,20 @@ class RetryOnBusyMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        messages = [await receive()]
-        while messages[-1].get("more_body"):
-            messages.append(await receive())
+        body = await read_body(receive, BODY_LIMIT)
+        if body is None:
+            return
         for _ in range(_TRIES):
             answer = _Answer(send)
             try:
-                await self._app({**scope}, _again(messages, receive), answer.send)
+                await self._app({**scope}, replayed(body, receive), answer.send)
             except Exception:  # which Starlette raises again after it has been answered for
                 if not answer.is_refused:
                     raise
             if not answer.is_refused:
                 return
             await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
-        await self._app(scope, _again(messages, receive), send)
+        await self._app(scope, replayed(body, receive), send)
 
 
 class _Answer:
@@ -119,17 +118,6 @@ class _Answer:
             self.is_refused = True
         if not self.is_refused:
             await self._send(message)
-
-
-def _again(messages: Iterable[Message], receive: Receive) -> Receive:
-    """Replay the messages that were received already, then receive the rest."""
-    remaining = iter(messages)
-
-    async def received() -> Message:
-        message = next(remaining, None)
-        return await receive() if message is None else message
-
-    return received
 
 
 def _access_rules(port: int, credentials: str) -> AccessRules:
