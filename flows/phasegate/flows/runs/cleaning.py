@@ -44,7 +44,19 @@ class Removed:
         return asdict(self)
 
 
-def remove_folders(settings: Settings, run: Run, secrets: Secrets, *, dry_run: bool = False) -> Iterator[Removed]:
+def anyone(_run: Run) -> bool:
+    """True: the engine cleans every run."""
+    return True
+
+
+def remove_folders(
+    settings: Settings,
+    run: Run,
+    secrets: Secrets,
+    *,
+    dry_run: bool = False,
+    may_clean: Callable[[Run], bool] = anyone,
+) -> Iterator[Removed]:
     """Remove the worktree, checkouts and scratch files of a run.
 
     Args:
@@ -52,17 +64,19 @@ def remove_folders(settings: Settings, run: Run, secrets: Secrets, *, dry_run: b
         run: A run that no engine owns.
         secrets: Secrets that no ref may keep.
         dry_run: True to remove nothing.
+        may_clean: As in `clean`.
 
     Effects: files that no checkpoint has yet are kept in a ref first. A repeat finds nothing to do.
     """
     folders = [folder for folder in (settings.workspaces / run.id, settings.scratch / run.id) if folder.is_dir()]
+    if not folders or not may_clean(run):
+        return
     size = sum(map(size_of, folders))
-    if not dry_run and folders and not _remove_worktree(settings, run, secrets):
+    if not dry_run and not _remove_worktree(settings, run, secrets):
         return
     for folder in [] if dry_run else folders:
         remove_tree(folder, ignore_errors=True)
-    if folders:
-        yield Removed("folder", run.id, size)
+    yield Removed("folder", run.id, size)
 
 
 def _remove_worktree(settings: Settings, run: Run, secrets: Secrets) -> bool:
@@ -78,11 +92,6 @@ def _remove_worktree(settings: Settings, run: Run, secrets: Secrets) -> bool:
     except PhasegateError as error:
         _log.warning("The folder of %s stays: %s", run.id, error.message)
         return False
-    return True
-
-
-def anyone(_run: Run) -> bool:
-    """True: the engine cleans every run."""
     return True
 
 
@@ -107,12 +116,10 @@ def clean(
     """
     runs = ledger.runs.list()
     for run in runs:
-        is_over = run.status in CLEARED and not _is_held(ledger, run)
-        if is_over and any(remove_folders(settings, run, secrets, dry_run=True)) and may_clean(run):
-            yield from remove_folders(settings, run, secrets, dry_run=dry_run)
+        if run.status in CLEARED and not _is_held(ledger, run):
+            yield from remove_folders(settings, run, secrets, dry_run=dry_run, may_clean=may_clean)
     for run in runs:
-        if any(_drop_refs(ledger, run, runs, dry_run=True)) and may_clean(run):
-            yield from _drop_refs(ledger, run, runs, dry_run=dry_run)
+        yield from _drop_refs(ledger, run, runs, dry_run=dry_run, may_clean=may_clean)
     rules = {_git_dir(run): _retention(ledger, run) for run in sorted(runs, key=lambda run: run.created_at)}
 
     def limits(repository: str) -> LayerLimits:
@@ -129,7 +136,9 @@ def _is_held(ledger: Ledger, run: Run) -> bool:
     return bool(run.request) or (lease is not None and lease.expires_at > ledger.now())
 
 
-def _drop_refs(ledger: Ledger, run: Run, runs: Collection[Run], *, dry_run: bool) -> Iterator[Removed]:
+def _drop_refs(
+    ledger: Ledger, run: Run, runs: Collection[Run], *, dry_run: bool, may_clean: Callable[[Run], bool]
+) -> Iterator[Removed]:
     """Remove the refs of a run that ended long ago, unless a replay of it continues."""
     needed = any(other.origin and other.origin.run == run.id and other.status not in ENDED for other in runs)
     if run.status not in ENDED or run.request or needed:
@@ -138,17 +147,31 @@ def _drop_refs(ledger: Ledger, run: Run, runs: Collection[Run], *, dry_run: bool
     if age <= _retention(ledger, run).refs or not Path(run.repository).is_dir():
         return
     try:
-        git = Repository.open(Path(run.repository)).git
-        # the trailing slash keeps out runs whose id begins alike
-        command = ("for-each-ref", "--format=%(refname)", f"refs/phasegate/{run.id}/", f"refs/heads/phasegate/{run.id}")
-        refs = git.line(*command).splitlines()
-        if refs and not dry_run:
-            git.output("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in refs).encode())
+        refs = _refs(run)
     except PhasegateError as error:
         _log.warning("The refs of %s stay: %s", run.id, error.message)
         return
-    if refs:
-        yield Removed("refs", run.id)
+    if not refs or not may_clean(run):
+        return
+    try:
+        if not dry_run:
+            _delete(run, refs)
+    except PhasegateError as error:
+        _log.warning("The refs of %s stay: %s", run.id, error.message)
+        return
+    yield Removed("refs", run.id)
+
+
+def _refs(run: Run) -> list[str]:
+    """Names of a run's refs and of its branch."""
+    # the trailing slash keeps out runs whose id begins alike
+    command = ("for-each-ref", "--format=%(refname)", f"refs/phasegate/{run.id}/", f"refs/heads/phasegate/{run.id}")
+    return Repository.open(Path(run.repository)).git.line(*command).splitlines()
+
+
+def _delete(run: Run, refs: list[str]) -> None:
+    commands = "".join(f"delete {ref}\n" for ref in refs).encode()
+    Repository.open(Path(run.repository)).git.output("update-ref", "--stdin", stdin=commands)
 
 
 def _retention(ledger: Ledger, run: Run) -> RetentionPolicy:
