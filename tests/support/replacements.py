@@ -103,6 +103,23 @@ def forge_object(top: Path, commit: str) -> None:
     file.write_bytes(zlib.compress(b"commit %d\0" % len(body) + body))
 
 
+def forge_content(top: Path, name: str, *, folder: bool = False) -> None:
+    """The file of an object has a content that nobody graded.
+
+    Args:
+        top: The repository.
+        name: The object's id.
+        folder: True if it is a tree's; it is a file's else.
+    """
+    other = _object(top, "blob", EVIL.encode())
+    if folder:
+        listing = _scratch(top, f"100644 blob {other}\tgreeting.txt\n".encode())
+        other = git(top, "-c", f"alias.t=!git mktree < '{listing}'", "t")
+    forged, source = (top / ".git/objects" / each[:2] / each[2:] for each in (name, other))
+    forged.chmod(0o644)
+    forged.write_bytes(source.read_bytes())
+
+
 IGNORED: tuple[Callable[[Path, str], None], ...] = (
     replace_commit,
     replace_commit_by_configuration,

@@ -140,6 +140,14 @@ async def test_files_without_a_name_count(script: str, folder: Path) -> None:
     assert done.stopped == "more than 24 MiB written"
 
 
+@pytest.mark.parametrize("make", ["open(name, 'x')", "os.symlink('x', name)", "os.mknod(name)", "os.mkdir(name)"])
+async def test_files_without_content_count(make: str, folder: Path) -> None:
+    """Each takes an inode. Mutation tried: only blocks counted."""
+    script = f"import os\nfor number in range(9000):\n    name = str(number); {make}\n"
+    done = await opened(folder).run(["python3", "-c", script + WAIT], folder=folder, timeout=LONG)
+    assert done.stopped == "more than 24 MiB written"
+
+
 async def test_what_a_quick_command_wrote_counts(folder: Path) -> None:
     """Mutation tried: no look after the command's end."""
     done = await opened(folder).run(["python3", "-c", f"import os\n{QUICK}"], folder=folder, timeout=LONG)
@@ -148,8 +156,8 @@ async def test_what_a_quick_command_wrote_counts(folder: Path) -> None:
 
 async def test_what_others_write_is_no_growth_of_a_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutation tried: each file without a name taken for one that cannot be counted."""
-    room = itertools.chain([100 * DISK], itertools.repeat(0))
-    monkeypatch.setattr(growth, "_free_bytes", lambda _: next(room))
+    room = itertools.chain([(100 * DISK, 0)], itertools.repeat((0, 0)))
+    monkeypatch.setattr(growth, "_free_room", lambda _: next(room))
     script = "import tempfile\npart = tempfile.TemporaryFile(dir='.'); part.write(bytes(1 << 20)); part.flush()"
     command = ["python3", "-c", f"{script}\nimport time; time.sleep(1)"]
     done = await opened(folder).run(command, folder=folder, timeout=LONG)

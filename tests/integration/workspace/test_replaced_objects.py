@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.replacements import EVIL, IGNORED, forge_object
+from tests.support.replacements import EVIL, IGNORED, forge_content, forge_object
 from tests.support.repositories import first_commit, git
 
 from phasegate.infra.errors import IntegrationFailed, RepositoryError
@@ -19,7 +19,7 @@ KEY = "run-1/merge"
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
-    first_commit(folder, {"greeting.txt": "Hello\n", "other.txt": "other\n"})
+    first_commit(folder, {"greeting.txt": "Hello\n", "other.txt": "other\n", "docs/a.txt": "Hello\n"})
     git(folder, "switch", "-q", "-c", "elsewhere")
     return folder
 
@@ -29,7 +29,8 @@ def change(top: Path, tmp_path: Path) -> ChangeSet:
     repository = Repository.open(top)
     base = repository.base("main").commit
     workspace = Workspace.create(repository, "run-1", base, tmp_path / "state")
-    (workspace.folder / "greeting.txt").write_text("Good day\n")
+    for name in ("greeting.txt", "docs/a.txt"):
+        (workspace.folder / name).write_text("Good day\n")
     return workspace.collect(base, [], "Greet politely")
 
 
@@ -76,7 +77,7 @@ def test_the_graded_files_are_checked_out(
     assert git(tmp_path / "graded", "show", "HEAD:greeting.txt") == "Good day"
     repository.export(change.commit, tmp_path / "exported")
     assert (tmp_path / "exported/greeting.txt").read_text() == "Good day\n"
-    assert repository.changed(change.base_commit, change.commit) == {"greeting.txt": "M"}
+    assert repository.changed(change.base_commit, change.commit) == {"docs/a.txt": "M", "greeting.txt": "M"}
 
 
 def test_an_object_with_the_content_of_another_stops_the_merge(top: Path, change: ChangeSet) -> None:
@@ -84,6 +85,31 @@ def test_an_object_with_the_content_of_another_stops_the_merge(top: Path, change
     forge_object(top, change.commit)
     main = git(top, "rev-parse", "main")
     with pytest.raises(RepositoryError, match="hash mismatch"):
+        merged(top, change)
+    assert git(top, "rev-parse", "main") == main
+
+
+@pytest.mark.parametrize("path", ["greeting.txt", "other.txt", "docs"])
+def test_files_are_not_written_from_an_object_with_another_content(
+    top: Path, change: ChangeSet, tmp_path: Path, path: str
+) -> None:
+    """Git believes each of them. Mutations tried: no check of the base, of the change, of what is exported."""
+    forge_content(top, git(top, "rev-parse", f"{change.tree}:{path}"), folder=path == "docs")
+    assert EVIL.strip() in git(top, "archive", change.tree)
+    repository = Repository.open(top)
+    with pytest.raises(RepositoryError, match="another content than its id says"):
+        clone(repository, change.commit, tmp_path / "graded")
+    with pytest.raises(RepositoryError, match="another content than its id says"):
+        repository.export(change.commit, tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
+
+
+@pytest.mark.parametrize("path", ["greeting.txt", "docs"])
+def test_a_change_with_an_altered_object_is_not_merged(top: Path, change: ChangeSet, path: str) -> None:
+    """Mutation tried: no check before the merge."""
+    forge_content(top, git(top, "rev-parse", f"{change.tree}:{path}"), folder=path == "docs")
+    main = git(top, "rev-parse", "main")
+    with pytest.raises(IntegrationFailed, match="another content than its id says"):
         merged(top, change)
     assert git(top, "rev-parse", "main") == main
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _BLOCK = 512
 """Unit of `st_blocks`. Source: stat(2)."""
+_LEAST = 4096
+"""Bytes that a file counts at least: one without content takes an inode, and a file system has so many of them."""
 
 
 class Growth:
@@ -33,7 +35,7 @@ class Growth:
         """Begin to watch."""
         self._folders = folders
         self._began = time.time()
-        self._free = [_free_bytes(folder) for folder in folders]
+        self._free = [_free_room(folder) for folder in folders]
 
     def exceeded(self, leader: int, policy: SandboxPolicy) -> str:
         """The limit that is exceeded, as a person reads it, or an empty string if none is.
@@ -42,9 +44,10 @@ class Growth:
             leader: The process id that began the command's session.
             policy: The limits.
         """
-        free = [_free_bytes(folder) for folder in self._folders]
-        self._free = [max(known, now) for known, now in zip(self._free, free, strict=True)]
-        lost = max((known - now for known, now in zip(self._free, free, strict=True)), default=0)
+        free = [_free_room(folder) for folder in self._folders]
+        pairs = list(zip(self._free, free, strict=True))
+        self._free = [(max(known[0], now[0]), max(known[1], now[1])) for known, now in pairs]
+        lost = max((known[0] - now[0] + known[1] - now[1] for known, now in pairs), default=0)
         if lost < policy.disk // 2:
             return ""
         count = _Count(self._began)
@@ -82,7 +85,7 @@ class _Count:
         with suppress(FileNotFoundError):
             about = entry.stat(follow_symlinks=False)
             if about.st_ctime >= self._since:
-                self.written += about.st_blocks * _BLOCK
+                self.written += max(about.st_blocks * _BLOCK, _LEAST)
             if stat.S_ISDIR(about.st_mode):
                 yield entry.path
 
@@ -105,7 +108,7 @@ class _Count:
                 if any(line.startswith("scm_fds:") and line.split()[1] != "0" for line in info):
                     self.is_complete = False  # files on their way from one process to another
         elif stat.S_ISREG(about.st_mode) and not about.st_nlink and about.st_dev not in memory:
-            self.written += 0 if key in self._nameless else about.st_blocks * _BLOCK
+            self.written += 0 if key in self._nameless else max(about.st_blocks * _BLOCK, _LEAST)
             self._nameless.add(key)
 
 
@@ -115,9 +118,10 @@ def _mapped_device(line: str) -> int:
     return os.makedev(int(major, 16), int(minor, 16))
 
 
-def _free_bytes(folder: Path) -> int:
+def _free_room(folder: Path) -> tuple[int, int]:
+    """Free bytes of a folder's file system, and what its free inodes count for."""
     try:
         filesystem = os.statvfs(folder)
     except OSError:  # removed meanwhile
-        return 0
-    return filesystem.f_bavail * filesystem.f_frsize
+        return 0, 0
+    return filesystem.f_bavail * filesystem.f_frsize, filesystem.f_favail * _LEAST

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phasegate.infra.workspace.git import Git
+from phasegate.infra.workspace.objects import require_new_objects, require_tree_objects
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,7 +41,7 @@ def clone(repository: Repository, commit: str, folder: Path, *, kept: Path | Non
     Effects: where `kept` is given, one folder in it for each base.
 
     Raises:
-        RepositoryError: There is no such commit, or some of its objects are missing.
+        RepositoryError: There is no such commit, or some of its objects are missing or altered.
     """
     base = _base(repository, commit)
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +51,7 @@ def clone(repository: Repository, commit: str, folder: Path, *, kept: Path | Non
     git = Git.at(folder / ".git")
     if commit != base:
         _pack(repository, git.git_dir, [commit, f"^{base}"])
+        require_new_objects(git, commit, base)
     _tag(repository, git.git_dir, "--merged", commit)
     (git.git_dir / "HEAD").write_text(f"{commit}\n")
     git.on(folder, git.git_dir / "index").output("read-tree", "--reset", "-u", commit)
@@ -95,6 +97,7 @@ def _history(repository: Repository, base: str, place: Path) -> Path:
         else:
             _pack(repository, folder, repository.git.line("rev-list", base, "--").split(), revisions=False)
             _pack(repository, folder, [f"{base}^{{tree}}"])
+        require_tree_objects(Git.at(folder), base)
         try:
             folder.rename(history)
         except OSError:

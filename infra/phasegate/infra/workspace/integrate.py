@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from phasegate.infra.errors import BranchMoved, IntegrationFailed, RepositoryError
 from phasegate.infra.workspace.change_set import readable
 from phasegate.infra.workspace.git import EMAIL, RUN_TRAILER, failure_message, null_terminated, plain_message
+from phasegate.infra.workspace.objects import require_new_objects
 from phasegate.infra.workspace.released import require_tree
 from phasegate.infra.workspace.repository import integration_branch
 
@@ -70,6 +71,10 @@ def merge(
             change, or the merge that carries the key, is not what was graded.
     """
     require_tree(repository, change.commit, change.tree)
+    try:
+        require_new_objects(repository.git, change.commit, change.base_commit)
+    except RepositoryError as error:
+        raise IntegrationFailed(error.message, remedy=error.remedy) from error
     if existing := find_merge(repository, base_branch, key):
         _require_merge_of(repository, existing, change, graded)
         return existing

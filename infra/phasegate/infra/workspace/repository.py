@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from phasegate.infra.errors import RepositoryError
 from phasegate.infra.workspace.git import Git, clean_environment, failure_message, run_git
+from phasegate.infra.workspace.objects import require_tree_objects
 from phasegate.infra.workspace.snapshot import checkout, reinstate
 
 if TYPE_CHECKING:
@@ -219,7 +220,13 @@ class Repository:
             base: Where `reinstated` paths come from.
             reinstated: Paths that are to be as in `base`, missing ones included.
             only: Tells the paths to write; if `None`, all are.
+
+        Raises:
+            RepositoryError: There is no such commit, or some of its objects are missing or altered.
         """
+        require_tree_objects(self.git, commit, only)
+        if reinstated:
+            require_tree_objects(self.git, base, frozenset(reinstated).__contains__)
         folder.mkdir(parents=True, exist_ok=True)
         with self.private_index(folder) as git:
             git.output("read-tree", commit)
