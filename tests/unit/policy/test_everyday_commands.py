@@ -40,6 +40,8 @@ pip install -e .
 pip install -r requirements.txt
 pip install -e '.[dev]' --no-deps
 pip list --format=json
+case "$1" in a|b) pytest ;; *) echo no ;; esac
+files=(a.py b.py); ruff check "${files[@]}"
 uv sync
 uv run pytest
 uv pip install ruff

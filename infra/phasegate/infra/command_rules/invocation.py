@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from phasegate.infra.command_rules.known_programs import OTHER_SHELLS, SHELLS
-from phasegate.infra.command_rules.shell import Word
+from phasegate.infra.command_rules.shell_words import Word
 
 Program = tuple[Word, ...]
 """A program's name, without its folder, and its arguments."""

@@ -21,7 +21,7 @@ from phasegate.infra.command_rules.known_programs import (
     RUNS_BY_OPTION,
     means,
 )
-from phasegate.infra.command_rules.shell import SimpleCommand, Word
+from phasegate.infra.command_rules.shell_words import SimpleCommand, Word
 
 _VERSIONED = re.compile(r"(python|pypy|perl|ruby|php|node|lua)[\d.]+(?:-\w+)?")
 _AWK = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk"})

@@ -25,7 +25,8 @@ from phasegate.infra.command_rules.known_programs import (
     WRAPPERS,
 )
 from phasegate.infra.command_rules.left_open import git_leaves_open, left_open, split_options
-from phasegate.infra.command_rules.shell import SimpleCommand, Unparsable, Word, parse
+from phasegate.infra.command_rules.shell import parse
+from phasegate.infra.command_rules.shell_words import SimpleCommand, Unparsable, Word
 from phasegate.infra.command_rules.wrappers import OPENERS, after_options, read_again
 
 _READERS = frozenset(

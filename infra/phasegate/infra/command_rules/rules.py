@@ -13,7 +13,7 @@ from typing import Literal
 
 from phasegate.infra.command_rules.invocation import Invocation, Program
 from phasegate.infra.command_rules.programs import invocations
-from phasegate.infra.command_rules.shell import Unparsable, Word
+from phasegate.infra.command_rules.shell_words import Unparsable, Word
 from phasegate.infra.policy.permissions import CommandRules
 
 Verdict = Literal["allow", "ask", "deny"]

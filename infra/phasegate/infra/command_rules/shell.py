@@ -9,44 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-_META = frozenset(" \t\n|&;()<>")
+from phasegate.infra.command_rules.shell_words import SimpleCommand, Unparsable, Word, WordReader
+
 _LEADING = frozenset({"if", "then", "elif", "else", "fi", "while", "until", "do", "done", "{", "}", "!"})
-_NOT_READ = frozenset({"case", "esac", "function", "select", "coproc"})
-_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
-_ARITHMETIC = re.compile(r"[\w\s+\-*/%<>=!&|^~?:,()$]*")
+_NOT_READ = frozenset({"function", "select", "coproc"})
+_ARRAY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+_GAP = re.compile(r"[ \t]+|\\\n|#[^\n]*")
+"""Blanks, a line that goes on, a comment."""
+_END_OF_CASE = re.compile(r"esac(?=[\s;&|)<>]|$)")
 _MAX_DEPTH = 20
-
-
-class Unparsable(Exception):
-    """The command line cannot be read with certainty."""
-
-
-@dataclass(frozen=True)
-class Word:
-    """Word after quotes are removed.
-
-    Attributes:
-        text: What it says; parts that the shell computes are left out.
-        literal: True if nothing of it is computed.
-    """
-
-    text: str
-    literal: bool = True
-
-
-@dataclass(frozen=True)
-class SimpleCommand:
-    """A program and its arguments, assignments before it included.
-
-    Attributes:
-        words: In order; redirections are not among them.
-        fed: What is handed to its standard input, where the command line says it word for word.
-        piped: True if its standard input is something else than the terminal.
-    """
-
-    words: tuple[Word, ...]
-    fed: str | None = None
-    piped: bool = False
 
 
 def parse(text: str) -> list[SimpleCommand]:
@@ -77,34 +48,26 @@ class _Draft:
     """A `for` head: its words are no command."""
 
 
-class _Reader:
+class _Reader(WordReader):
     def __init__(self, text: str, depth: int) -> None:
+        super().__init__(text)
         if depth > _MAX_DEPTH:
             raise Unparsable("it is nested too deeply")
-        self._text, self._at, self._depth = text, 0, depth
+        self._depth, self._cases = depth, 0
         self._heredocs: list[_Heredoc] = []
         self._waiting: list[_Draft] = []
-        self.commands: list[SimpleCommand] = []
 
-    def script(self, until: str) -> None:  # noqa: C901  one branch per kind of token
+    def script(self, until: str) -> None:
         """Read up to the closing character, or to the end."""
         draft = _Draft()
         while self._at < len(self._text):
             here = self._text[self._at]
-            if here in " \t":
-                self._at += 1
-            elif self._text.startswith("\\\n", self._at):
-                self._require_one_line("\n")
-                self._at += 2
-            elif here == "#":
-                end = self._text.find("\n", self._at)
-                self._at = len(self._text) if end < 0 else end
+            if gap := _GAP.match(self._text, self._at):
+                self._require_one_line(gap[0])
+                self._at = gap.end()
             elif here == ")" and until == ")":
-                if self._heredocs:
-                    raise Unparsable("a here-document has no end")
                 self._at += 1
-                self._end(draft)
-                return
+                break
             elif here in ";&|\n":
                 draft = self._separator(draft)
             elif here in "()":
@@ -113,14 +76,22 @@ class _Reader:
                 self._redirection(draft)
             else:
                 self._take_word(draft)
-        if until:
-            raise Unparsable(f"{until} is missing")
+        else:
+            if until:
+                raise Unparsable(f"{until} is missing")
         if self._heredocs:
             raise Unparsable("a here-document has no end")
+        if self._cases:
+            raise Unparsable("a case has no esac")
         self._end(draft)
 
     def _separator(self, draft: _Draft) -> _Draft:
         here = self._text[self._at]
+        if self._cases and (end := re.compile(r";;&|;;|;&").match(self._text, self._at)):
+            self._at = end.end()
+            self._end(draft)
+            self._patterns()
+            return _Draft()
         if here == "&" and self._text.startswith("&>", self._at):
             self._at += 1
             return draft  # bash's redirection of both: what follows is read as one
@@ -136,6 +107,9 @@ class _Reader:
     def _parenthesis(self, draft: _Draft) -> _Draft:
         if self._text[self._at] == ")":
             raise Unparsable("a ) closes nothing")
+        if draft.words and self._text[self._at - 1] == "=" and _ARRAY.fullmatch(draft.words[-1].text):
+            self._array(draft)
+            return draft
         if draft.words:
             if not re.compile(r"\(\s*\)").match(self._text, self._at) or len(draft.words) != 1:
                 raise Unparsable("a ( stands where none is expected")
@@ -144,6 +118,63 @@ class _Reader:
         self._at += 1
         self._nested(draft)
         return draft
+
+    def _array(self, draft: _Draft) -> None:
+        """Read the elements of an array, as bash has them."""
+        draft.words[-1] = Word(draft.words[-1].text, literal=False)
+        self._at += 1
+        self._skip_lines()
+        while not self._text.startswith(")", self._at):
+            begin = self._at
+            self._word()
+            if self._at == begin:
+                raise Unparsable("an array is not closed")
+            self._skip_lines()
+        self._at += 1
+
+    def _case(self) -> None:
+        """Read the head of a `case`, up to the commands of its first patterns."""
+        self._skip_lines()
+        self._word()
+        self._skip_lines()
+        if self._word() != Word("in"):
+            raise Unparsable("a case has no in")
+        self._cases += 1
+        self._patterns()
+
+    def _patterns(self) -> None:
+        """Read the patterns before commands of a `case`; none before its end."""
+        self._skip_lines()
+        if _END_OF_CASE.match(self._text, self._at):
+            return
+        self._at += self._text.startswith("(", self._at)
+        while True:
+            self._skip_blanks()
+            begin = self._at
+            self._word()
+            self._require_one_line(self._text[begin : self._at])
+            self._skip_blanks()
+            end = self._text[self._at : self._at + 1]
+            if begin == self._at or end not in {"|", ")"}:
+                raise Unparsable("patterns of a case are not closed")
+            self._at += 1
+            if end == ")":
+                return
+
+    def _skip_lines(self) -> None:
+        """Pass over blanks, ends of lines and comments."""
+        while (gap := _GAP.match(self._text, self._at)) or self._text.startswith("\n", self._at):
+            if gap:
+                self._require_one_line(gap[0])
+                self._at = gap.end()
+            else:
+                self._at += 1
+                self._read_heredocs()
+
+    def _read_script(self, text: str) -> None:
+        inner = _Reader(text, self._depth + 1)
+        inner.script("")
+        self.commands += inner.commands
 
     def _nested(self, draft: _Draft | None = None) -> None:
         """Read to the closing parenthesis with the rest of the text, keeping what is found."""
@@ -223,6 +254,15 @@ class _Reader:
         if not draft.words and not draft.skipped:
             if raw in _NOT_READ:
                 raise Unparsable(f"`{raw}` is not read")
+            if raw == "case":
+                self._case()
+                return
+            if raw == "esac":
+                self._cases -= 1
+                if self._cases < 0:
+                    raise Unparsable("an esac closes nothing")
+                draft.skipped = True
+                return
             if raw == "for":
                 draft.skipped = True
             if raw in _LEADING:
@@ -243,139 +283,3 @@ class _Reader:
         """Shells disagree on where a here-document begins when the line that names it has not ended."""
         if self._heredocs and "\n" in raw:
             raise Unparsable("a here-document begins in the middle of a line")
-
-    def _skip_blanks(self) -> None:
-        while self._at < len(self._text) and self._text[self._at] in " \t":
-            self._at += 1
-
-    def _word(self) -> Word:
-        parts: list[str] = []
-        literal = True
-        while self._at < len(self._text) and (here := self._text[self._at]) not in _META:
-            if here == "\\":
-                parts.append(self._escaped())
-            elif here == "'":
-                parts.append(self._single_quoted())
-            elif here == '"':
-                self._at += 1
-                inner = self.quoted_text('"')
-                parts.append(inner.text)
-                literal &= inner.literal
-            elif here in "$`":
-                literal = False
-                self._expansion()
-            else:
-                literal &= here not in "*?[{" or (here == "{" and self._text.startswith(("{}", "{ "), self._at))
-                parts.append(here)
-                self._at += 1
-        return Word("".join(parts), literal)
-
-    def _escaped(self) -> str:
-        self._at += 2
-        if self._at > len(self._text):
-            raise Unparsable("it ends in a backslash")
-        character = self._text[self._at - 1]
-        return "" if character == "\n" else character
-
-    def _single_quoted(self) -> str:
-        end = self._text.find("'", self._at + 1)
-        if end < 0:
-            raise Unparsable("a ' is not closed")
-        text = self._text[self._at + 1 : end]
-        self._at = end + 1
-        return text
-
-    def quoted_text(self, until: str) -> Word:
-        """Text between double quotes, or in a here-document, up to the closing character or the end."""
-        parts: list[str] = []
-        literal = True
-        while self._at < len(self._text):
-            here = self._text[self._at]
-            if here == until:
-                self._at += 1
-                return Word("".join(parts), literal)
-            if here == "\\" and self._text[self._at + 1 : self._at + 2] in {"$", "`", '"', "\\", "\n"}:
-                parts.append(self._escaped())
-            elif here in "$`":
-                literal &= not self._expansion()
-                if literal:
-                    parts.append(here)
-            else:
-                parts.append(here)
-                self._at += 1
-        if until:
-            raise Unparsable(f"a {until} is not closed")
-        return Word("".join(parts), literal)
-
-    def _expansion(self) -> bool:
-        """Read what begins with `$` or a backtick.
-
-        Returns:
-            True if it is more than that character.
-        """
-        if self._text[self._at] == "`":
-            self._backticks()
-            return True
-        self._at += 1
-        rest = self._text[self._at : self._at + 2]
-        if rest == "((":
-            self._arithmetic()
-        elif rest.startswith("("):
-            self._at += 1
-            self._nested()
-        elif rest.startswith("{"):
-            self._at += 1
-            self._braces()
-        elif rest.startswith("'"):
-            raise Unparsable("shells disagree about $'…'")
-        elif match := _PARAMETER.match(self._text, self._at):
-            self._at = match.end()
-        else:
-            return False
-        return True
-
-    def _backticks(self) -> None:
-        match = re.compile(r"`((?:\\.|[^`\\])*)`", re.DOTALL).match(self._text, self._at)
-        if match is None:
-            raise Unparsable("a ` is not closed")
-        self._at = match.end()
-        inner = _Reader(re.sub(r"\\([\\`$])", r"\1", match[1]), self._depth + 1)
-        inner.script("")
-        self.commands += inner.commands
-
-    def _arithmetic(self) -> None:
-        depth, begin = 0, self._at
-        while self._at < len(self._text):
-            here = self._text[self._at]
-            depth += (here == "(") - (here == ")")
-            self._at += 1
-            if depth == 0:
-                break
-            if depth == 1 and here == ")" and not self._text.startswith(")", self._at):
-                raise Unparsable("a $(( is not closed by ))")
-        content = self._text[begin + 2 : self._at - 2]
-        plain = _ARITHMETIC.fullmatch(content) and not re.search(r"\w\s+\w|\$\(", content)
-        if depth or not plain:
-            raise Unparsable("arithmetic that may be something else")
-
-    def _braces(self) -> None:
-        begin = self._at
-        while self._at < len(self._text):
-            here = self._text[self._at]
-            if here == "}":
-                if self._text.endswith("@P", begin, self._at):
-                    raise Unparsable("${…@P} runs the commands in a text")
-                self._at += 1
-                return
-            if here == "\\":
-                self._escaped()
-            elif here in "$`":
-                self._expansion()
-            elif here == "'":
-                raise Unparsable("shells disagree about ' in ${…}")
-            elif here == '"':
-                self._at += 1
-                self.quoted_text('"')
-            else:
-                self._at += 1
-        raise Unparsable("a ${ is not closed")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from phasegate.infra.command_rules.invocation import UNKNOWN
 from phasegate.infra.command_rules.known_programs import LONG_FLAGS, SCRIPTED, WRAPPERS, Wrapper, means
-from phasegate.infra.command_rules.shell import SimpleCommand, Word
+from phasegate.infra.command_rules.shell_words import SimpleCommand, Word
 
 _COMPUTED = Word("", literal=False)
 _XARGS_MARK = re.compile(r"-[0ortpx]*[IJ](.*)|-[0ortpx]*i(.*)|--replace(?:=(.*))?", re.DOTALL)
