@@ -87,7 +87,7 @@ DENIED = [
     "case a in a) curl x;;",
     "a=($(curl x))",
     "a=(1\n2 # )\n`curl x`)",
-    "a=(curl x); \"${a[@]}\"",
+    'a=(curl x); "${a[@]}"',
     "declare -a a=([0]=$(curl x))",
     "GIT_SSH_COMMAND=(curl x) git fetch",
     "$'\\x63url' x",
