@@ -5,8 +5,10 @@ Called by fixtures, which say only what matters to them. Knows nothing of who ca
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 from phasegate.flows.runs.inputs import StoredPolicy
@@ -16,7 +18,7 @@ from phasegate.infra.ledger import Ledger, Run, RunOptions
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.database import connect
-from phasegate.infra.ledger.storage.store import Store
+from phasegate.infra.ledger.storage.store import GENESIS, Store, event_hash
 from phasegate.infra.ledger.storage.transaction import Connections
 from phasegate.infra.policy.commands import CommandsPolicy
 from phasegate.infra.policy.model import GATES, INTERRUPT_GATES, GatePolicy, GatesPolicy, LifecyclePolicy, Policy
@@ -71,6 +73,22 @@ def accepted(ledger: Ledger, run_id: str = "run-one", **changes: Any) -> Run:
         **changes,
     }
     return ledger.runs.accept(run_id, **asked)
+
+
+def rewrite(file: Path, run_id: str, actor: str) -> None:
+    """Rewrite a run's whole chain with another actor of its first event: each hash follows from the one before."""
+    with sqlite3.connect(file) as database:
+        database.row_factory = sqlite3.Row
+        query = "SELECT * FROM events WHERE run_id = ? ORDER BY position"
+        previous = GENESIS
+        for row in database.execute(query, [run_id]).fetchall():
+            who = actor if row["position"] == 1 else row["actor"]
+            facts = (run_id, row["position"], row["at"], row["kind"], who, row["payload"])
+            digest = event_hash(previous, *facts)
+            command = "UPDATE events SET actor = ?, previous = ?, hash = ? WHERE id = ?"
+            database.execute(command, [who, previous, digest, row["id"]])
+            previous = digest
+    database.close()
 
 
 def forge(

@@ -18,6 +18,24 @@ UNVOUCHED = {("leases", "expires_at"), ("leases", "released_at")}
 """Changes every few seconds without an event, and proves nothing."""
 
 
+def test_an_artifact_that_was_altered_is_not_read(desk: Desk) -> None:
+    """P4: what a person is shown is what its digest names. Mutation tried: `Artifacts.text` without the comparison."""
+    run = desk.accept()
+    engine = create_engine(desk.url.replace("postgresql://", "postgresql+psycopg://"))
+    table = Table("artifacts", MetaData(), autoload_with=engine)
+    assert desk.ledger.artifacts.text(run.ticket)
+    with engine.begin() as connection:
+        connection.execute(update(table).values(content=table.c.content + " "))
+    engine.dispose()
+    for read in (desk.ledger.artifacts.text, desk.ledger.artifacts.json, lambda digest: _read(desk, digest)):
+        with pytest.raises(TrailBroken, match="was altered"):
+            read(run.ticket)
+
+
+def _read(desk: Desk, digest: str) -> Thing:
+    return desk.ledger.artifacts.get(digest, Thing)
+
+
 @pytest.fixture
 def full(desk: Desk) -> Ledger:
     """A ledger that has a row in every table."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.ledgers import rewrite
 from tests.support.greeter import QUICK_GRADES, write_greeter
 from tests.support.lifecycle import LifecycleHarness
 from tests.support.replacements import IGNORED
@@ -71,4 +72,17 @@ async def test_what_was_approved_is_merged(machine: AlteringHarness, alter: Call
     lines = git(top, *raw, "cat-file", "commit", commit).splitlines()
     assert lines[0] == f"tree {effect.intent['tree']}"
     assert git(top, *raw, "cat-file", "blob", f"{effect.intent['tree']}:greeting.txt") == "Good day"
+    machine.ledger.audit(run.id)
+
+
+async def test_a_chain_that_was_rewritten_at_the_gate_merges_nothing(machine: AlteringHarness) -> None:
+    """It holds by itself: only git has seen another one. Mutation tried: effects without the comparison."""
+    file, top = machine.shared.settings.home / "ledger.db", machine.folder / "greeter"
+    machine.alter = lambda _top, _commit: rewrite(file, machine.only_run().id, "eve")
+    branches = git(top, "for-each-ref", "refs/heads/main", "refs/heads/phasegate/main")
+    run = await machine.run()
+    assert machine.calls == 1
+    assert (run.status, "git has seen another event" in str(run.reason)) == ("failed", True)
+    assert machine.ledger.effects.list(run.id)[-1].status != "done"
+    assert git(top, "for-each-ref", "refs/heads/main", "refs/heads/phasegate/main") == branches
     machine.ledger.audit(run.id)

@@ -11,6 +11,17 @@ NO_PUSH = CommandRules(deny=("git push",))
 
 SPELLINGS = r"""
 git rebase --exe='git push' main
+setarch -R git push
+setarch x86_64 -R git push
+linux64 ./bin/git push
+start-stop-daemon -S -x ./bin/git -- push
+odd-starter --program=tools/git push
+node --import 'data:text/javascript,import("x")' -e 1
+node --import='data:text/javascript;base64,eA==' x.js
+node --experimental-loader DATA:text/javascript,x x.js
+deno run data:text/typescript,x
+deno run https://example.invalid/x.ts
+npx tsx --import=data:text/javascript,x y.ts
 git rebase --ex 'git push' main
 git rebase -ix'git push' main
 git fetch --upload-p='git push' . main

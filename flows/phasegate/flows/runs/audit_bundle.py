@@ -88,6 +88,26 @@ def publish_run_head(ledger: Ledger, run: Run, repository: Callable[[], Reposito
         _log.warning("the head of %s is not kept in git: %s", run.id, error.message)
 
 
+def require_published_chain(ledger: Ledger, run: Run, repository: Callable[[], Repository] | None = None) -> None:
+    """Require that a run's chain is the one whose heads git has seen; where git cannot be read, that is only logged.
+
+    Args:
+        ledger: The ledger with the chain.
+        run: The run.
+        repository: Gives the run's repository, if the caller has it open already.
+
+    Raises:
+        TrailBroken: Somebody altered the ledger, or put an older copy in its place.
+    """
+    try:
+        opened = repository() if repository else Repository.open(Path(run.repository))
+        heads = published_heads(opened, run.id)
+    except RepositoryError as error:
+        _log.warning("the heads of %s cannot be read in git: %s", run.id, error.message)
+        return
+    ledger.audit_chain(run.id, heads)
+
+
 def audit_run(ledger: Ledger, run: Run) -> AuditReport:
     """Audit a run in the ledger, and those it replays, and compare them with their heads in git.
 

@@ -166,7 +166,7 @@ def _refs(run: Run) -> list[str]:
     """Names of a run's refs and of its branch."""
     # the trailing slash keeps out runs whose id begins alike
     command = ("for-each-ref", "--format=%(refname)", f"refs/phasegate/{run.id}/", f"refs/heads/phasegate/{run.id}")
-    return Repository.open(Path(run.repository)).git.line(*command).splitlines()
+    return Repository.open(Path(run.repository)).git.lines(*command)
 
 
 def _delete(run: Run, refs: list[str]) -> None:

@@ -15,6 +15,7 @@ from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.rehearsal.script_file import load_script
+from phasegate.flows.runs.audit_bundle import publish_run_head
 from phasegate.flows.runs.inputs import StoredPolicy, StoredScript
 from phasegate.flows.runs.requester import proven_requester
 from phasegate.infra.deploy.open import open_target
@@ -171,7 +172,7 @@ def accept(
     requester, proof = proven_requester(
         stored.policy, spec.signers, person, facts=facts, folder=repository.top, key_file=key_file
     )
-    return ledger.runs.accept(
+    run = ledger.runs.accept(
         run_id,
         title=spec.title,
         ticket=spec.ticket,
@@ -186,6 +187,8 @@ def accept(
         signature=signature,
         also=[artifact for artifact in (spec.script, spec.signers, proof) if artifact is not None],
     )
+    publish_run_head(ledger, run, lambda: repository)
+    return run
 
 
 def read_policy(repository: Repository) -> tuple[BaseCommit, Policy, list[str]]:

@@ -59,7 +59,8 @@ def mentioned(words: Sequence[Word], *, least: int) -> Iterator[Invocation]:
     """
     tokens = [token for word in words for token in _tokens(word)]
     for position in range(len(tokens)):
-        program = tuple(tokens[position : position + _LONGEST_RULE])
+        first = Word(tokens[position].text.rpartition("/")[2], tokens[position].literal)  # it may be a program's path
+        program = (first, *tokens[position + 1 : position + _LONGEST_RULE])
         yield Invocation(program, "possible", least=least)
         if least == 1 and program[0].text in SHELLS | OTHER_SHELLS:
             yield Invocation(program, "unread", "may start a shell")

@@ -45,7 +45,6 @@ WRAPPERS = {
     "ionice": Wrapper("t", "cn"),
     "nice": Wrapper("", "n"),
     "nohup": Wrapper(),
-    "setarch": Wrapper("vRFZLXBIST3", operands=1),
     "setsid": Wrapper("cfw"),
     "stdbuf": Wrapper("", "ioe"),
     "sudo": Wrapper("AbEeHiKklnPSsVv", "CDghpRrTtUu"),

@@ -29,6 +29,8 @@ _MAKE = frozenset({"make", "gmake", "bmake"})
 _RUNS_CODE = frozenset({"asyncio", "code", "pdb", "pty", "timeit", "webbrowser", "idlelib", "antigravity"})
 _PACKAGE_RUNNERS = frozenset({"bunx", "npm", "npx", "pnpm", "yarn"})
 _MAKEFILE = re.compile(r"-[A-Za-z]*f(.*)|--(?:make)?file(?:=(.*))?", re.DOTALL)
+_ADDRESS = re.compile(r"(--[\w-]+=)?(data|blob|https?):", re.IGNORECASE)
+"""Code that an interpreter reads from no file of the project."""
 _MODULE = re.compile(r"-[bBdEIOPqsSuvx]*m(.*)")
 _NEVER = re.compile(r"(?!)")
 _CONVERSES = {
@@ -72,6 +74,8 @@ def _from_files(name: str, arguments: Sequence[Word], command: SimpleCommand) ->
         yield unread(name, arguments, "is given rules on the command line")
     if name in _PACKAGE_RUNNERS and any(text.startswith(("-c", "--call", "--shell")) for text in texts):
         yield from mentioned(arguments, least=1)
+    if name in {"deno", *_PACKAGE_RUNNERS} and any(_ADDRESS.match(text) for text in texts):
+        yield unread(name, arguments, "is given code by an address")
     if name == "deno" and texts[:1] in (["eval"], ["repl"]):
         yield from _inline(name, "javascript", arguments[1:], arguments)
     yield from mentioned([*arguments, Word(command.fed or "")], least=2)
@@ -141,6 +145,8 @@ def _value(match: re.Match[str], option: Word, rest: list[Word]) -> Word:
 def _interpreted(
     name: str, interpreter: Interpreter, arguments: Sequence[Word], command: SimpleCommand
 ) -> Iterator[Invocation]:
+    if any(_ADDRESS.match(word.text) for word in arguments):
+        yield unread(name, arguments, "is given code by an address")
     rest, codes, is_settled = list(arguments), list[Word](), False
     while rest and rest[0].text.startswith("-") and not is_input(rest[0].text) and not (codes and _ends(interpreter)):
         option = rest.pop(0)

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from phasegate.infra.artifacts import Artifact
-from phasegate.infra.errors import FormatUnknown, NotFound
+from phasegate.infra.artifacts import Artifact, sha256
+from phasegate.infra.errors import FormatUnknown, NotFound, TrailBroken
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, UnitOfWork
@@ -43,12 +43,15 @@ class Artifacts:
 
         Raises:
             NotFound: There is none.
+            TrailBroken: Its content does not have this digest: somebody altered it.
         """
         query = select(schema.artifacts.c.content).where(schema.artifacts.c.id == digest)
         with self._store.reading() as connection:
             content = connection.execute(query).scalar()
         if content is None:
             raise NotFound(f"there is no artifact {digest}")
+        if sha256(content) != digest:
+            raise TrailBroken(f"artifact {digest} was altered", remedy="Compare with a copy of the ledger.")
         return str(content)
 
     def json(self, digest: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.database import connect
 from phasegate.infra.ledger.storage.store import Store
 from phasegate.infra.ledger.storage.transaction import Connections
-from phasegate.infra.ledger.trail.audit import Heads, TrailAudit, audit
+from phasegate.infra.ledger.trail.audit import Heads, TrailAudit, audit, audit_chain
 from phasegate.infra.ledger.trail_rows import DatabaseRows, Row, exported, lineage
 from phasegate.infra.ledger.turns import Turns
 
@@ -128,6 +128,14 @@ class Ledger:
             TrailBroken: Something does not hold; the message names the first row that does not.
         """
         return audit(self._store, run_id, heads)
+
+    def audit_chain(self, run_id: str, heads: Heads) -> None:
+        """Recompute the hashes of a run's events, and find the heads among them.
+
+        Raises:
+            TrailBroken: Naming the first event that does not hold.
+        """
+        audit_chain(self._store, run_id, heads)
 
 
 def _event(row: Mapping[Any, Any]) -> Event:

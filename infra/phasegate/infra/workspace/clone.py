@@ -127,7 +127,7 @@ def _is_small(git: Git) -> bool:
 def _tag(repository: Repository, git_dir: Path, *which: str) -> None:
     """Copy the tags that lead to a commit's history."""
     command = ("for-each-ref", "--format=%(objectname) %(objecttype) %(refname)", *which, "refs/tags")
-    tags = [line.split(" ", 2) for line in repository.git.line(*command).splitlines()]
+    tags = [line.split(" ", 2) for line in repository.git.lines(*command)]
     if annotated := [tag for tag, kind, _ in tags if kind == "tag"]:
         _pack(repository, git_dir, annotated, revisions=False)
     lines = [f"{tag} {name}\n" for tag, _, name in tags]
@@ -142,7 +142,7 @@ def _pack(repository: Repository, git_dir: Path, objects: list[str], *, revision
     listing = "".join(f"{name}\n" for name in objects).encode()
     if revisions:
         listing = repository.git.output("rev-list", "--objects", "--stdin", stdin=listing)
-    lines = listing.splitlines(keepends=True)
+    lines = [line + b"\n" for line in listing.split(b"\n") if line]  # a name of a file may hold any other sign
     names = b"".join(line.split(maxsplit=1)[0] + b"\n" for line in lines)
     kinds = repository.git.output("cat-file", "--batch-check=%(objecttype)", stdin=names).split(b"\n")
     git = repository.git.storing_in(git_dir / "objects")

@@ -99,6 +99,10 @@ class Git:
         """As `output`, for a command that answers one line, decoded as file names are."""
         return os.fsdecode(self.output(*arguments, stdin=stdin)).rstrip("\n")
 
+    def lines(self, *arguments: str, stdin: bytes = b"") -> list[str]:
+        """As `line`, for a command that answers several: only a line feed ends one, since names may hold the rest."""
+        return [line for line in self.line(*arguments, stdin=stdin).split("\n") if line]
+
     def records(self, *arguments: str, stdin: bytes = b"") -> list[str]:
         """As `output`, for a command that writes NUL-terminated records (`-z`), decoded as file names are."""
         written = os.fsdecode(self.output(*arguments, stdin=stdin)).removesuffix("\0")

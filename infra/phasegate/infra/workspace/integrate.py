@@ -208,6 +208,11 @@ def _advance(repository: Repository, base_branch: str, commit_onto: Callable[[st
     git, refused = repository.git, ""
     for _ in range(_SWAPS):
         ref = _movable(repository, base_branch)
+        if other := git.attempt("symbolic-ref", "--quiet", ref).stdout.decode(errors="replace").strip():
+            raise IntegrationFailed(
+                f"{ref} leads to {other}, which nobody named",
+                remedy=f"`git symbolic-ref --delete {ref}` takes it away. Then `phasegate resume` the run.",
+            )
         was = {name: git.resolve(name) or "" for name in _names(base_branch)}
         tip, before = branch_head(repository, base_branch), was[ref]
         if tip not in was.values() or (before and not repository.contains(tip, before)):
@@ -215,7 +220,7 @@ def _advance(repository: Repository, base_branch: str, commit_onto: Callable[[st
         commit = commit_onto(tip)
         # both branches decide what the tip is, so both must still be where they were
         checks = [f"verify {name} {at or '0' * len(commit)}" for name, at in was.items() if name != ref]
-        lines = [*checks, f"update {ref} {commit} {before or '0' * len(commit)}"]
+        lines = [*checks, "option no-deref", f"update {ref} {commit} {before or '0' * len(commit)}"]
         done = git.attempt("update-ref", "-m", reason, "--stdin", stdin="".join(f"{line}\n" for line in lines).encode())
         if done.returncode == 0:
             return Merge(ref, commit, tip)

@@ -42,14 +42,13 @@ def require_tree_objects(git: Git, commit: str, only: Callable[[str], bool] | No
 
 def require_new_objects(git: Git, commit: str, base: str) -> None:
     """As `require_tree_objects`, for what a commit has and its base has not."""
-    listing = git.line("rev-list", "--objects", "--no-object-names", commit, f"^{base}", "--")
-    require_objects(git, listing.splitlines())
+    require_objects(git, git.lines("rev-list", "--objects", "--no-object-names", commit, f"^{base}", "--"))
 
 
 def require_objects(git: Git, names: Iterable[str]) -> None:
     """As `require_tree_objects`, for objects by their ids."""
     asked = "".join(f"{name}\n" for name in names).encode()
-    sizes = git.line("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).splitlines()
+    sizes = git.lines("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked)
     group, held = list[str](), 0
     for name, size in (line.split(" ", 1) for line in sizes):
         if not size.isdecimal():

@@ -87,7 +87,7 @@ class Repository:
 
     def branches(self) -> list[str]:
         """The local branches' names."""
-        return self.git.line("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").splitlines()
+        return self.git.lines("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads")
 
     def current_branch(self) -> str:
         """The branch the user has checked out.

@@ -11,6 +11,7 @@ from rich.text import Text
 from phasegate.flows.cli.sanitize import sanitize, sanitize_name
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import Ledger, Run
+from phasegate.infra.workspace.objects import require_new_objects
 from phasegate.infra.workspace.repository import Repository
 
 _STYLES = (("+++", "bold"), ("---", "bold"), ("diff ", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
@@ -48,11 +49,12 @@ def read_change(ledger: Ledger, run: Run, *, as_made: bool = False, with_tests: 
 
     Raises:
         NotFound: No commit of this run is known yet.
-        RepositoryError: The run's repository is not there any more, or lacks the commit.
+        RepositoryError: The run's repository is not there any more, lacks the commit, or holds an altered object.
     """
     commit = _newest_commit(ledger, run)
     git = Repository.open(Path(run.repository)).git
     base, shown = (run.base_commit, commit) if as_made else _graded(ledger, run, commit, with_tests)
+    require_new_objects(git, shown, base)
     patch = git.output("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", base, shown)
     return ShownChange(run.id, base, commit, patch)
 

@@ -6,6 +6,7 @@ make one, `roll_back` the only way to undo them. `performers` has what makes and
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.migrations import PivotPerformer, route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.performers import PERFORMERS, Facts
 from phasegate.flows.lifecycle.intent import Intent
+from phasegate.flows.runs.audit_bundle import require_published_chain
 from phasegate.flows.runs.reversibility import effects_with_adopted, irreversible_effects, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
@@ -45,6 +47,7 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
 
     Raises:
         BranchMoved: It would not be the approved effect any more; it is aborted, and nothing was made.
+        TrailBroken: The ledger was altered: the run's chain is not the one whose heads git has seen.
     """
     return await run.source.perform(intent, partial(_make, run, intent))
 
@@ -62,6 +65,8 @@ async def _make(run: RunContext, intent: Intent) -> Facts:
     )
     if effect.status != "intended":
         return effect.result or {}
+
+    await asyncio.to_thread(require_published_chain, run.ledger, run.record, lambda: run.world.repository)
 
     async def made_now() -> Facts:
         crash_points.reached(f"before:make:{intent.kind}")

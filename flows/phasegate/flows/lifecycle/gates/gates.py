@@ -16,11 +16,11 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime
 from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.signals import Rejected, Remade, SubjectStale
-from phasegate.flows.runs.audit_bundle import publish_run_head
+from phasegate.flows.runs.audit_bundle import publish_run_head, require_published_chain
 from phasegate.flows.runs.inputs import StoredPolicy
-from phasegate.infra.artifacts import Artifact, sha256
+from phasegate.infra.artifacts import Artifact
 from phasegate.infra.clock import SystemClock
-from phasegate.infra.errors import NotAllowed, TrailBroken
+from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
 from phasegate.infra.ledger.events import EventKind, payloads
@@ -297,6 +297,7 @@ async def _asked(
     """
     ledger = run.ledger
     rows = {row.id: row for row in ledger.gates.list(run.id)}
+    await asyncio.to_thread(require_published_chain, ledger, run.record, lambda: run.world.repository)
     for row in rows.values():
         if (row.gate, row.number, row.status) == (gate, number, "outdated"):
             raise SubjectStale(ledger.gates.stale_reason(row))
@@ -325,21 +326,21 @@ async def _outdated(run: RunContext, subject: Subject) -> str:
 
 
 def _digests(run: RunContext, subject: Subject) -> Mapping[str, str]:
-    """The digests that a decision is bound to, computed again from the stored texts.
+    """The digests that a decision is bound to.
 
     Raises:
-        TrailBroken: The stored policy is not the one the run began with.
+        TrailBroken: A stored text does not have its digest.
     """
     ledger = run.ledger
     digests: dict[str, str] = {}
     for part in subject:
         count = sum(name.partition(" ")[0] == part.kind for name in digests)  # several of a kind are numbered
         name = f"{part.kind} {count + 1}" if count else part.kind
-        digests[name] = sha256(ledger.artifacts.text(part.digest)) if isinstance(part, Artifact) else part.digest
+        if isinstance(part, Artifact):
+            ledger.artifacts.text(part.digest)
+        digests[name] = part.digest
     stored = ledger.artifacts.text(run.record.policy)
-    if (policy := sha256(stored)) != run.record.policy:
-        raise TrailBroken("the run's stored policy was altered", remedy="Compare with a copy of the ledger.")
-    digests["policy"] = policy
+    digests["policy"] = run.record.policy
     if signers := _allowed_signers(stored):
         digests[AllowedSigners.kind] = signers
     return digests

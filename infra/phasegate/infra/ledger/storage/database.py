@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from phasegate.infra.errors import ConfigError, LedgerUnavailable
+from phasegate.infra.errors import ConfigError, LedgerUnavailable, TrailBroken
 
 REVISION = "0006"
 """The newest migration; a database that says so needs none."""
@@ -34,11 +34,17 @@ def connect(url: str) -> Engine:
     Raises:
         ConfigError: The address is of neither kind, or the database was written by a newer phasegate.
         LedgerUnavailable: Postgres does not answer, or does not let phasegate in.
+        TrailBroken: Somebody put a trigger, a view or a rule into it.
     """
     engine = _open(url)
-    with translated(engine):
-        if _revision(engine) != REVISION:
-            _migrate(engine, url)
+    try:
+        with translated(engine):
+            if _revision(engine) != REVISION:
+                _migrate(engine, url)
+            _require_no_program(engine)
+    except TrailBroken:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -68,30 +74,66 @@ def _no_database(what: str) -> ConfigError:
     )
 
 
+_PROGRAMS = {
+    "sqlite": "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')",
+    "postgresql": "SELECT 'trigger', tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
+    " WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace"
+    " UNION ALL SELECT 'rule', rulename FROM pg_rules WHERE schemaname = current_schema()"
+    " UNION ALL SELECT 'view', viewname FROM pg_views WHERE schemaname = current_schema()",
+}
+"""Question for what changes or hides rows by itself; phasegate makes nothing of the kind."""
+
+
+def _require_no_program(engine: Engine) -> None:
+    with engine.connect() as connection:
+        present = connection.execute(text(_PROGRAMS[engine.dialect.name])).first()
+    if present is not None:
+        raise _altered(f"{present[0]} {present[1]}")
+
+
+def _altered(what: str) -> TrailBroken:
+    return TrailBroken(
+        f"the ledger holds {what}, which phasegate did not make: it may alter what is written or read",
+        remedy="Find out who made it, and compare the ledger with a copy.",
+    )
+
+
 @contextmanager
 def translated(engine: Engine) -> Generator[None]:
-    """Tell a database that went away from one that refuses.
+    """Tell a database that went away from one that refuses, and from one that does more than it should.
 
     Raises:
         LedgerUnavailable: Postgres does not answer, or ended the connection or the transaction.
+        TrailBroken: A trigger or a view was put into a SQLite database while it was open.
     """
     driver = engine.dialect.loaded_dbapi  # what it raises comes as it is from statements that are `CompiledStatement`
     try:
         yield
-    except (OperationalError, InterfaceError, driver.OperationalError, driver.InterfaceError) as error:
+    except (DBAPIError, driver.Error) as error:
+        cause = getattr(error, "orig", error)
+        if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH:
+            raise _altered("a trigger or a view") from error
+        if not isinstance(cause, (driver.OperationalError, driver.InterfaceError)):
+            raise
         if engine.dialect.name != "postgresql":
             raise
-        first_line = next(iter(str(getattr(error, "orig", error)).splitlines()), "")
+        first_line = next(iter(str(cause).splitlines()), "")
         raise LedgerUnavailable(f"the ledger's database does not answer: {first_line}") from error
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by us, see _begin_sqlite
+    connection.set_authorizer(_authorize)
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000:.0f}")
     _keep_a_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _authorize(_action: int, _what: str | None, _which: str | None, _database: str | None, program: str | None) -> int:
+    """Refuse each access by a trigger or a view, when a statement is compiled. Source: sqlite3_set_authorizer."""
+    return sqlite3.SQLITE_OK if program is None else sqlite3.SQLITE_DENY
 
 
 def _keep_a_wal(cursor: Any) -> None:
