@@ -146,6 +146,14 @@ async def test_git_in_a_worktree_reads_history_and_nothing_else(worktree: Worksp
     assert (folder / ".git").read_text() == f"gitdir: {worktree.records}\n"
 
 
+async def test_the_arguments_of_process_1_name_no_path_of_the_host(sandbox: Sandbox, folder: Path) -> None:
+    """Mutation tried: the walls as arguments of bwrap itself."""
+    lines = await output(sandbox, folder, "tr '\\0' '\\n' </proc/1/cmdline; ls -l /proc/1/fd")
+    assert "--args" in lines
+    assert "/dev/null" not in lines.replace("-> /dev/null", "")
+    assert "memfd" not in lines
+
+
 @pytest.mark.parametrize("inside", [True, False])
 async def test_a_forged_git_link_shows_nothing(inside: bool, sandbox: Sandbox, folder: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"

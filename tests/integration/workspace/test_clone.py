@@ -119,3 +119,17 @@ def test_a_repository_on_another_file_system_can_be_cloned(user: UserRepository,
         clone(repository, on_base(repository, "x = 1\n"), tmp_path / "made", kept=tmp_path / "kept")
     assert ask(tmp_path / "made", "log", "--format=%s").startswith("Graded\nSecond\n")
     assert ask(tmp_path / "made", "fsck", "--strict") == ""
+
+
+def test_names_may_hold_whatever_ends_a_line_elsewhere(
+    user: UserRepository, repository: Repository, tmp_path: Path
+) -> None:
+    """Mutations tried: `splitlines` for the objects; for the tags."""
+    name = "a\rb\x0b\x0c\x85\u2028 c\td"
+    user.git("stash", "-q", "-u")
+    (user.folder / name).write_text("one\n")
+    user.commit("Odd")
+    user.git("tag", "-a", "v1\u2028\x85x", "-m", "Odd")
+    clone(repository, repository.base("main").commit, tmp_path / "copy")
+    assert (tmp_path / "copy" / name).read_text() == "one\n"
+    assert ask(tmp_path / "copy", "tag", "--list") == "v1\u2028\x85x"

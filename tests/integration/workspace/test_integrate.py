@@ -214,3 +214,16 @@ def test_another_tree_than_the_graded_one_is_refused(repository: Repository, tmp
     with pytest.raises(IntegrationFailed, match="not in the repository"):
         released_change(repository, change, "1" * 40)
     assert repository.base("main") == before
+
+
+def test_a_branch_that_leads_to_another_is_not_followed(
+    user: UserRepository, repository: Repository, tmp_path: Path
+) -> None:
+    """Mutation tried: no question whether the ref is symbolic."""
+    change = change_of(repository, tmp_path, "run-1", hello="one")
+    user.git("branch", "victim")
+    user.git("symbolic-ref", "refs/heads/phasegate/main", "refs/heads/victim")
+    before = user.git("rev-parse", "victim")
+    with pytest.raises(IntegrationFailed, match="leads to refs/heads/victim"):
+        merged(repository, change, "run-1")
+    assert user.git("rev-parse", "victim") == before

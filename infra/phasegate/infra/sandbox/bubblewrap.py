@@ -7,12 +7,13 @@ phasegate's state, sockets of services. Source: bwrap(1); arguments take effect 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -145,18 +146,20 @@ class Bubblewrap:
                 with filtering as descriptor, SandboxStatus() as status:
                     own = [*shown, *named, *_homes(homes), *_filtered(descriptor), *status.arguments]
                     places = (workspace.mountpoint, inside or folder)
-                    argv = self._isolated_argv([*wrapper, *as_arguments(command)], places, writable, own, closed)
-                    done = await run_limited(
-                        [*mounting, *argv],
-                        policy=self.policy,
-                        folder=folder,
-                        # bwrap itself gets no more than the command, which can read the environment of process 1
-                        environment=given | dict(environment or {}),
-                        seconds=timeout.total_seconds(),
-                        transcript=Transcript(output_limit, on_output),
-                        writable=[*writable, *([caches.written] if caches else [])],
-                        descriptors=[descriptor, status.descriptor],
-                    )
+                    first = () if "--as-pid-1" in own else _FILTERED_FIRST
+                    with _argument_file(self._walls(places, writable, own, closed)) as walls:
+                        begin = [*mounting, self.program, "--args", str(walls), "--chdir", str(places[1].absolute())]
+                        done = await run_limited(
+                            [*begin, "--", *first, *wrapper, *as_arguments(command)],
+                            policy=self.policy,
+                            folder=folder,
+                            # bwrap itself gets no more than the command, which can read the environment of process 1
+                            environment=given | dict(environment or {}),
+                            seconds=timeout.total_seconds(),
+                            transcript=Transcript(output_limit, on_output),
+                            writable=[*writable, *([caches.written] if caches else [])],
+                            descriptors=[descriptor, status.descriptor, walls],
+                        )
                     return done, status.has_started
 
             result, has_started = await shut_in(await asyncio.to_thread(self.closed.current))
@@ -166,22 +169,16 @@ class Bubblewrap:
                 result, has_started = await shut_in(await asyncio.to_thread(self.closed.current, again=True))
         return replace(result, refused=tuple(proxy.refused))
 
-    def _isolated_argv(
-        self,
-        command: Sequence[str],
-        workspace: tuple[Path, Path],
-        writable: Sequence[Path],
-        shown: Sequence[str],
-        closed: Closed,
+    def _walls(
+        self, workspace: tuple[Path, Path], writable: Sequence[Path], shown: Sequence[str], closed: Closed
     ) -> list[str]:
+        """Arguments of bwrap for one command."""
         own, inside = workspace[0].absolute(), workspace[1].absolute()
         masks = [word for file in closed.files for word in ("--ro-bind", "/dev/null", file)]
         masks += [word for place in closed.folders for word in ("--tmpfs", place)]
         # not before, since places of the command may lie below one of them
         shut = [word for place in closed.folders for word in ("--remount-ro", place)]
-        arguments = [self.program, *self.shell, *shown, *masks, *self._places(own, inside, writable), *shut]
-        first = () if "--as-pid-1" in shown else _FILTERED_FIRST
-        return [*arguments, "--chdir", str(inside), "--", *first, *command]
+        return [*self.shell, *shown, *masks, *self._places(own, inside, writable), *shut]
 
     def _places(self, folder: Path, inside: Path, writable: Sequence[Path]) -> Iterator[str]:
         """The folders of this one command, after the walls."""
@@ -222,6 +219,19 @@ async def _names(identity: Identity | None, wrapper: Sequence[str]) -> AsyncGene
     with tempfile.TemporaryDirectory(prefix="phasegate-") as scratch:
         first = ["--as-pid-1"] if identity.is_first and not wrapper else []
         yield [*first, *identity.arguments(Path(scratch))]
+
+
+@contextmanager
+def _argument_file(words: Sequence[str]) -> Generator[int]:
+    """Descriptor of a file with bwrap's arguments, which bwrap closes.
+
+    A command can read the arguments of process 1, and these name the host's paths.
+    """
+    with os.fdopen(os.memfd_create("arguments"), "wb") as file:
+        file.write(b"".join(os.fsencode(word) + b"\0" for word in words))
+        file.flush()
+        file.seek(0)
+        yield file.fileno()
 
 
 def _filtered(descriptor: int) -> list[str]:

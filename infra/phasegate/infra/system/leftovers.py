@@ -18,6 +18,7 @@ DEEPEST = 128
 """Folders that may lie one in another; git and the engine take time by the square of it."""
 _LONGEST_PATH = 2_000
 """Bytes of a folder's path below the workspace; a system takes 4,096 in all."""
+_READ = stat.S_IRUSR | stat.S_IXUSR
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _NOTES = 20
 """Notes that are kept of one command."""
@@ -57,15 +58,15 @@ def _mended(top: str) -> Iterator[str]:
         except OSError:  # gone, or no folder
             continue
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if _is_too_deep(entry.path, top):
-                    remove_tree(Path(entry.path), ignore_errors=True)
-                    yield f"a folder below {_name(place, top)[:80]}… was nested too deep, and was removed"
-                else:
-                    pending.append(entry.path)
-            elif mode := _set_id_mode(entry):
-                os.chmod(entry.path, mode & ~_SET_ID)  # noqa: PTH101 - of many entries, one
-                yield f"{_name(entry.path, top)} would have run as its owner or group, and lost that bit"
+            if not entry.is_dir(follow_symlinks=False):
+                yield from _mended_file(entry, top)
+            elif _is_too_deep(entry.path, top):
+                remove_tree(Path(entry.path), ignore_errors=True)
+                yield f"a folder below {_name(place, top)[:80]}… was nested too deep, and was removed"
+            else:
+                pending.append(entry.path)
+                if os.geteuid() == 0 and _opened(entry.path):  # root reads it all the same
+                    yield f"{_name(entry.path, top)} was closed to its owner, and was opened"
 
 
 def _is_too_deep(path: str, top: str) -> bool:
@@ -73,19 +74,18 @@ def _is_too_deep(path: str, top: str) -> bool:
     return len(below) > _LONGEST_PATH or below.count(b"/") > DEEPEST
 
 
-def _set_id_mode(entry: os.DirEntry[str]) -> int:
-    """Mode of a file that would run as its owner or group; 0 for any other."""
+def _mended_file(entry: os.DirEntry[str], top: str) -> Iterator[str]:
     with suppress(FileNotFoundError):
         mode = entry.stat(follow_symlinks=False).st_mode
         if stat.S_ISREG(mode) and mode & _SET_ID:
-            return stat.S_IMODE(mode)
-    return 0
+            os.chmod(entry.path, stat.S_IMODE(mode) & ~_SET_ID)  # noqa: PTH101 - of many entries, one
+            yield f"{_name(entry.path, top)} would have run as its owner or group, and lost that bit"
 
 
 def _opened(place: str) -> bool:
     """True if a folder belongs to the engine's user and was closed to it."""
     about = os.lstat(place)
-    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & stat.S_IRWXU == stat.S_IRWXU:
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & _READ == _READ:
         return False
     os.chmod(place, stat.S_IMODE(about.st_mode) | stat.S_IRWXU)  # noqa: PTH101 - as above
     return True
