@@ -91,7 +91,7 @@ async def test_responses_cut_by_length(client_of: Any, provider: Any) -> None:
     cut = response(status="incomplete", output=[TEXT], incomplete_details={"reason": "max_output_tokens"})
     provider.says(gpt.ResponseIncompleteEvent(type="response.incomplete", response=cut, sequence_number=1))
     reply = await client_of("openai:gpt-5.3-codex").send(b"{}")
-    assert (reply.message["text"], reply.stop_reason) == ("I look.", "length")
+    assert (reply.message["text"], reply.stop_reason) == ("I look.", "cut")
 
 
 def chunk(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> chat.ChatCompletionChunk:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
-from uuid import uuid4
 
 from pydantic import BaseModel, Field
 
+from phasegate.agents.models.calls import new_call_id
 from phasegate.agents.models.conversation import (
     AssistantMessage,
     JsonObject,
     Message,
-    StopReason,
     TokenUsage,
     ToolCall,
     ToolSpec,
@@ -25,9 +24,21 @@ from phasegate.agents.models.conversation import (
     native_items,
     read_call,
 )
-from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed
+from phasegate.agents.models.stops import StopWords, refusal
+from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed, parsed_response
 
-_STOP_REASONS: dict[str, StopReason] = {"length": "length", "content_filter": "refusal"}
+_STOP_WORDS = StopWords(
+    whole=frozenset(
+        {
+            *("stop", "tool_calls", "function_call"),
+            # Words of other servers and gateways for the same: Text Generation Inference, Cohere, relays of Anthropic.
+            *("eos", "eos_token", "stop_sequence", "complete", "end_turn", "tool_use", "tool_call"),
+        }
+    ),
+    refused=frozenset({"content_filter", "refusal", "safety"}),
+)
+_FAILED = "error"
+"""Word of gateways for an answer that its provider broke off. Source: OpenRouter's API reference, "Errors"."""
 
 
 class _Problem(BaseModel):
@@ -85,10 +96,26 @@ class _CallDelta(BaseModel, extra="allow"):
     function: _Function = Field(default_factory=_Function)
 
 
+class _Part(BaseModel):
+    text: str | None = None
+    refusal: str | None = None
+
+
 class _Message(BaseModel):
-    content: str | None = None
+    content: str | list[_Part] | None = None
     refusal: str | None = None
     tool_calls: list[_CallDelta] | None = None
+
+    def text(self) -> str:
+        """The text, which some servers give in parts."""
+        if isinstance(self.content, list):
+            return "".join(part.text or "" for part in self.content)
+        return self.content or ""
+
+    def refused(self) -> str:
+        """The refusal, in its own field or in a part; empty if there is none."""
+        parts = self.content if isinstance(self.content, list) else []
+        return self.refusal or "".join(part.refusal or "" for part in parts)
 
 
 class _StreamAccumulator:
@@ -116,18 +143,19 @@ class _StreamAccumulator:
         choice = chunk.choices[0]
         self._finish_reason = choice.finish_reason or self._finish_reason
         delta = choice.delta or {}
-        for call in _Message.model_validate(delta).tool_calls or []:
+        parsed = _Message.model_validate(delta)
+        for call in parsed.tool_calls or []:
             self._add_call(call)
         for key, value in delta.items():
             if key not in {"role", "tool_calls"}:
                 self._message[key] = _added(self._message.get(key), value)
-        return delta.get("content") or ""
+        return parsed.text()
 
     def _add_call(self, delta: _CallDelta) -> None:
         """Add to the call it continues; servers that give no index, or always 0, tell calls apart by id."""
         at = len(self._calls) - 1 if delta.index is None else self._positions.get(delta.index, -1)
         if at < 0 or (delta.id and delta.id != self._calls[at]["id"]):
-            call_id = delta.id or _new_call_id()
+            call_id = delta.id or new_call_id()
             self._calls.append({"id": call_id, "type": "function", "function": {"name": "", "arguments": ""}})
             at = len(self._calls) - 1
         if delta.index is not None:
@@ -193,21 +221,21 @@ class ChatCompletionsProtocol:
         native = answer.choices[0].message
         parsed = _Message.model_validate(native)
         calls = [
-            read_call(call.id or _new_call_id(), call.function.name or "", call.function.raw())
+            read_call(call.id or new_call_id(), call.function.name or "", call.function.raw())
             for call in parsed.tool_calls or []
         ]
-        message: AssistantMessage = {
-            "role": "assistant",
-            "text": parsed.content or parsed.refusal or "",
-            "calls": calls,
-            "native": [{"origin": origin, "item": _sendable(native, calls)}],
-        }
-        reason = _STOP_REASONS.get(answer.choices[0].finish_reason or "", "calls" if calls else "end")
-        return ParsedResponse(message, _usage(answer.usage), answer.model, reason)
-
-
-def _new_call_id() -> str:
-    return f"call_{uuid4().hex}"
+        word, refused = answer.choices[0].finish_reason, parsed.refused()
+        if word == _FAILED:
+            raise ResponseFailed("server_error", "the provider broke its answer off")
+        return parsed_response(
+            parsed.text() or refused,
+            calls,
+            origin=origin,
+            items=[_sendable(native, calls)],
+            stop=refusal("refusal", refused) if refused else _STOP_WORDS.read(word, parsed.text()),
+            usage=_usage(answer.usage),
+            model=answer.model,
+        )
 
 
 def _added(value: Any, more: Any) -> Any:

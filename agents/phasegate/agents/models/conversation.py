@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypedDict, cast
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, cast
 
+from phasegate.agents.models.stops import Stop
 from phasegate.infra.surrogates import mend_value
 
 JsonObject: TypeAlias = dict[str, Any]
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-StopReason = Literal["end", "calls", "length", "refusal"]
+StopReason = Literal["end", "calls", "cut", "refusal"]
 
 
 class UserMessage(TypedDict):
@@ -45,12 +46,13 @@ class NativeItem(TypedDict):
 
 
 class AssistantMessage(TypedDict):
-    """The model's answer."""
+    """The model's answer; `stop` is there if it was cut or refused, and none of its calls is carried out."""
 
     role: Literal["assistant"]
     text: str
     calls: list[ToolCall]
     native: list[NativeItem]
+    stop: NotRequired[Stop]
 
 
 class ToolResult(TypedDict):
@@ -121,7 +123,7 @@ class Reply:
         message: What to append to the conversation.
         usage: The tokens the provider counted.
         model: The model's name as the provider gave it.
-        stop_reason: `end`, `calls` (it waits for results), `length` (its output was cut), or `refusal`.
+        stop_reason: `end`, `calls` (it waits for results), `cut` (it is not whole), or `refusal`.
         request: The body as sent.
         response: The body as received, SSE text or JSON; where it was redacted, the whole answer as JSON.
         latency_seconds: From sending the request that succeeded to its last byte.

@@ -15,7 +15,6 @@ from phasegate.agents.models.conversation import (
     AssistantMessage,
     JsonObject,
     Message,
-    StopReason,
     TokenUsage,
     ToolSpec,
     arguments_to_show,
@@ -23,19 +22,19 @@ from phasegate.agents.models.conversation import (
     native_items,
     read_call,
 )
-from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed
+from phasegate.agents.models.stops import StopWords
+from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed, parsed_response
 
 API_VERSION = "2023-06-01"
 MAX_OUTPUT_TOKENS = 32_000
 """The API demands a figure; this is what every Claude 4 and later model allows."""
 
 _CACHE: JsonObject = {"type": "ephemeral"}
-_STOP_REASONS: dict[str, StopReason] = {
-    "tool_use": "calls",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "refusal",
-}
+_STOP_WORDS = StopWords(
+    whole=frozenset({"end_turn", "tool_use", "stop_sequence"}),
+    refused=frozenset({"refusal"}),
+)
+"""`pause_turn` is none of them: only the provider's own tools pause, and phasegate names none."""
 
 
 class _Problem(BaseModel):
@@ -68,11 +67,16 @@ class _Delta(BaseModel):
     partial_json: str = ""
 
 
+class _StopDetails(BaseModel):
+    explanation: str | None = None
+
+
 class _Document(BaseModel):
     type: str
     model: str = ""
     content: list[JsonObject] = []
     stop_reason: str | None = None
+    stop_details: _StopDetails | None = None
     usage: _Usage = _Usage()
     error: _Problem | None = None
 
@@ -205,17 +209,19 @@ class MessagesProtocol:
         blocks = [_Block.model_validate(block) for block in parsed.content]
         calls = [read_call(block.id, block.name, _raw(block.input)) for block in blocks if block.type == "tool_use"]
         inputs = iter(arguments_to_show(call) for call in calls)
-        message: AssistantMessage = {
-            "role": "assistant",
-            "text": "".join(block.text for block in blocks if block.type == "text"),
-            "calls": calls,
-            "native": [
-                {"origin": origin, "item": block | {"input": next(inputs)} if block["type"] == "tool_use" else block}
-                for block in parsed.content
+        text = "".join(block.text for block in blocks if block.type == "text")
+        details = parsed.stop_details or _StopDetails()
+        return parsed_response(
+            text,
+            calls,
+            origin=origin,
+            items=[
+                block | {"input": next(inputs)} if block["type"] == "tool_use" else block for block in parsed.content
             ],
-        }
-        reason = _STOP_REASONS.get(parsed.stop_reason or "", "calls" if calls else "end")
-        return ParsedResponse(message, _usage(parsed.usage), parsed.model, reason)
+            stop=_STOP_WORDS.read(parsed.stop_reason, details.explanation or text),
+            usage=_usage(parsed.usage),
+            model=parsed.model,
+        )
 
 
 def _raw(arguments: object) -> str:

@@ -15,19 +15,21 @@ from phasegate.agents.models.conversation import (
     AssistantMessage,
     JsonObject,
     Message,
-    StopReason,
     TokenUsage,
-    ToolCall,
     ToolSpec,
     encode_json,
     native_items,
     read_call,
 )
-from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed
+from phasegate.agents.models.stops import Stop, StopWords, cut, refusal
+from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed, parsed_response
 from phasegate.infra.artifacts import sha256
 
 _LONGEST_CACHE_KEY = 64
 """The API refuses a longer `prompt_cache_key`."""
+_INCOMPLETE = "incomplete"
+_STOP_WORDS = StopWords(whole=frozenset(), refused=frozenset({"content_filter"}))
+"""Reasons of `incomplete_details`."""
 
 
 class _Problem(BaseModel):
@@ -78,6 +80,7 @@ class _Content(BaseModel):
 
 class _Item(BaseModel):
     type: str
+    status: str | None = None
     call_id: str = ""
     name: str = ""
     arguments: str = ""
@@ -169,15 +172,15 @@ class ResponsesProtocol:
         items = [_Item.model_validate(item) for item in response.output]
         contents = [content for item in items if item.type == "message" for content in item.content or []]
         calls = [read_call(item.call_id, item.name, item.arguments) for item in items if item.type == "function_call"]
-        message: AssistantMessage = {
-            "role": "assistant",
-            "text": "".join(content.text or content.refusal for content in contents),
-            "calls": calls,
-            "native": [{"origin": origin, "item": item} for item in response.output],
-        }
-        refused = any(content.type == "refusal" for content in contents)
-        return ParsedResponse(
-            message, _usage(response.usage), response.model, _stop_reason(response, calls, refused=refused)
+        text = "".join(content.text or content.refusal for content in contents)
+        return parsed_response(
+            text,
+            calls,
+            origin=origin,
+            items=response.output,
+            stop=_stop(response, items, contents, text),
+            usage=_usage(response.usage),
+            model=response.model,
         )
 
 
@@ -204,10 +207,11 @@ def _usage(usage: _Usage | None) -> TokenUsage:
     return TokenUsage(usage.input_tokens, details.cached_tokens, usage.output_tokens, details.cache_write_tokens)
 
 
-def _stop_reason(response: _Response, calls: list[ToolCall], *, refused: bool) -> StopReason:
-    if response.status == "incomplete":
-        filtered = response.incomplete_details is not None and response.incomplete_details.reason == "content_filter"
-        return "refusal" if filtered else "length"
-    if refused:
-        return "refusal"
-    return "calls" if calls else "end"
+def _stop(response: _Response, items: Sequence[_Item], contents: Sequence[_Content], text: str) -> Stop | None:
+    """The reason why an answer is not carried out: a refusal comes before a cut."""
+    if any(content.type == "refusal" for content in contents):
+        return refusal("refusal", text)
+    if response.status == _INCOMPLETE:
+        details = response.incomplete_details or _IncompleteDetails()
+        return _STOP_WORDS.read(details.reason or _INCOMPLETE, text)
+    return cut(f"item {_INCOMPLETE}") if any(item.status == _INCOMPLETE for item in items) else None

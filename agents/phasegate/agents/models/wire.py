@@ -10,16 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from phasegate.agents.models.calls import Translation, repaired
 from phasegate.agents.models.conversation import (
     AssistantMessage,
     JsonObject,
     Message,
+    NativeItem,
     StopReason,
     TokenUsage,
+    ToolCall,
     ToolSpec,
     encode_json,
 )
 from phasegate.agents.models.names import ModelName
+from phasegate.agents.models.stops import Stop
 
 _CLOSING = b"]}"
 
@@ -47,6 +51,45 @@ class ParsedResponse:
     usage: TokenUsage
     model: str
     stop_reason: StopReason
+
+
+def parsed_response(  # noqa: PLR0913  the parts of an answer
+    text: str,
+    calls: Sequence[ToolCall],
+    *,
+    origin: str,
+    items: Iterable[JsonObject],
+    stop: Stop | None,
+    usage: TokenUsage,
+    model: str,
+) -> ParsedResponse:
+    """Put an answer together from what a protocol read.
+
+    The provider's own items go back as they came only with a whole answer whose calls needed no repair. Reasoning that
+    was cut has no signature, and an id that is given twice is refused.
+
+    Args:
+        text: The text.
+        calls: The calls, as the provider spelled them.
+        origin: The `provider:model` that answered.
+        items: The provider's own items.
+        stop: The reason why the answer is not carried out; None if it is whole.
+        usage: The tokens.
+        model: The model's name as the provider gave it.
+    """
+    valid = repaired(calls)
+    native: list[NativeItem] = [{"origin": origin, "item": item} for item in items]
+    is_plain = stop is not None or valid != list(calls)
+    message: AssistantMessage = {
+        "role": "assistant",
+        "text": text,
+        "calls": valid,
+        "native": [] if is_plain else native,
+    }
+    if stop is None:
+        return ParsedResponse(message, usage, model, "calls" if valid else "end")
+    message["stop"] = stop
+    return ParsedResponse(message, usage, model, "cut" if stop["kind"] == "cut" else "refusal")
 
 
 class ResponseFailed(Exception):
@@ -115,7 +158,7 @@ class Encoder:
     """The requests of one conversation: each message is encoded once, each request begins with the one before.
 
     The growing part comes last in the body, so turn 300 costs as much as turn 3, and the provider's prompt cache finds
-    the same bytes again.
+    the same bytes again. An answer that was refused is left out: with it, the next one would be refused, too.
     """
 
     def __init__(
@@ -124,6 +167,7 @@ class Encoder:
         """Write the fixed part."""
         self._protocol = protocol
         self._origin = str(name)
+        self._translation = Translation(self._origin)
         opening = protocol.request_prefix(name.model, instructions, tools, thread)
         self._bytes = bytearray(encode_json(opening.head)[:-1] + b"," + encode_json(opening.list_key) + b":[")
         self._separator = b""
@@ -131,7 +175,9 @@ class Encoder:
 
     def append(self, message: Message) -> None:
         """Add one message at the end."""
-        self._write(self._protocol.encode(message, self._origin))
+        if message["role"] == "assistant" and (stop := message.get("stop")) and stop["kind"] == "refused":
+            return
+        self._write(self._protocol.encode(self._translation.of(message), self._origin))
 
     def body(self) -> bytes:
         """The request as it stands."""
