@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +17,16 @@ from tests.ledgers import policy_with
 from tests.support.repositories import first_commit
 
 from phasegate.agents.implementation import ChangeDraft
-from phasegate.agents.loop import AgentRuntime, Assignment, RunBudget, Threads, open_threads, run_agent
-from phasegate.agents.models.client import open_client
+from phasegate.agents.loop import (
+    AgentRuntime,
+    Assignment,
+    FallbackModel,
+    RunBudget,
+    Threads,
+    open_threads,
+    run_agent,
+)
+from phasegate.agents.models.client import ModelClient, Retries, open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.rehearsal.script import Script
 from phasegate.agents.rehearsal.server import RehearsalServer
@@ -69,6 +78,8 @@ class AgentHarness:
         state: A folder for what the sandbox keeps.
         faults: Faults on the way of the answers.
         paused: True if a person asked for a pause.
+        provider: The address of another model than the rehearsal server; empty for that one.
+        fallbacks: Models that take over.
     """
 
     ledger: Ledger
@@ -81,10 +92,12 @@ class AgentHarness:
     state: Path
     faults: list[dict[str, Any]]
     paused: bool = False
+    provider: str = ""
+    fallbacks: tuple[str, ...] = ()
 
     async def work(self, model: str = MODELS[0], **budget: int) -> ChangeDraft | None:
         """Run the agent."""
-        base_url = self.server.base_url(self.attempt.run_id, "implementation", 1)
+        attempt = self.attempt.model_copy(update={"model": model})
         toolbox = Toolbox(
             self.workspace.folder,
             names=WRITING,
@@ -93,16 +106,22 @@ class AgentHarness:
             protected=("locked/**",),
         )
         assignment = Assignment(
-            attempt=self.attempt,
+            attempt=attempt,
             prompt="Do it.",
             brief="Make it two.",
             draft=ChangeDraft,
             toolbox=toolbox,
-            client=open_client(ModelName.parse(model), base_url=base_url, key="k", http=self.http),
+            client=self._client(model),
+            fallbacks=tuple(FallbackModel(name, partial(self._client, name)) for name in self.fallbacks),
             place=Bench(self.workspace),
         )
         limits = RunBudget(self.ledger, BudgetPolicy.model_validate(budget))
         return await run_agent(assignment, AgentRuntime(self.ledger, self.threads, limits, lambda: self.paused))
+
+    def _client(self, model: str) -> ModelClient:
+        base_url = self.provider or self.server.base_url(self.attempt.run_id, "implementation", 1)
+        retries = Retries(sleep=_no_time) if self.provider else None
+        return open_client(ModelName.parse(model), base_url=base_url, key="k", http=self.http, retries=retries)
 
     def struck(self) -> bool:
         """True if a fault of the script was injected."""
@@ -120,6 +139,10 @@ class AgentHarness:
             if event.kind == "tools.answered"
             for result in event.payload["results"]
         ]
+
+
+async def _no_time(_seconds: float) -> None:
+    """Wait for nothing."""
 
 
 def committed(top: Path) -> Repository:

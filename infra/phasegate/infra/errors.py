@@ -21,6 +21,8 @@
     ├── OperatorNeeded         a person has to act before it can continue      exit code 5
     │   ├── BudgetExceeded     the next call would break a budget
     │   ├── AgentStopped       the agent ended without a usable result
+    │   ├── ModelLimited       the account's limit is reached: waiting a minute does not help
+    │   ├── ModelDeclined      the model refused to answer, or a filter held its answer back
     │   ├── QuestionAsked      the agent waits for a person's answer
     │   ├── PermissionAsked    the agent waits for a person's permission
     │   ├── FormatUnknown      another version of phasegate wrote or began it
@@ -230,6 +232,26 @@ class AgentStopped(OperatorNeeded):
     """The agent ended without a usable result."""
 
     code = "agent-stopped"
+
+
+class ModelLimited(OperatorNeeded):
+    """The limit of the model's account is reached."""
+
+    code = "model-limited"
+    remedy = (
+        "`phasegate resume RUN` goes on once the limit has ended or was raised. Or ask another model: "
+        "`phasegate replay RUN --model PROVIDER:MODEL`, or `[agents] fallback` in phasegate.toml for later runs."
+    )
+
+
+class ModelDeclined(OperatorNeeded):
+    """The model refused to answer."""
+
+    code = "model-declined"
+    remedy = (
+        'Ask in other words with `phasegate steer RUN "…"`, then `phasegate resume RUN`. Or ask another model: '
+        "`phasegate replay RUN --model PROVIDER:MODEL`, or `[agents] fallback` in phasegate.toml for later runs."
+    )
 
 
 class QuestionAsked(OperatorNeeded):

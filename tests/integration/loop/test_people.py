@@ -17,8 +17,8 @@ import pytest
 from tests.ledgers import policy_with
 from tests.support.agent_loop import EDIT, FINISH, MODELS, AgentHarness, Paper
 
+from phasegate.agents import loop as loop_module
 from phasegate.agents.implementation import ChangeDraft
-from phasegate.agents.loop import loop as loop_module
 from phasegate.agents.rehearsal.recorded import RecordedReplies
 from phasegate.agents.rehearsal.script import Script
 from phasegate.agents.rehearsal.server import RehearsalServer

@@ -9,9 +9,10 @@ import os
 # Read by langgraph when it is imported: stored threads may then hold plain data only (CVE-2026-28277).
 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
+from phasegate.agents.loop.assignment import AgentRuntime, Assignment, CheckpointStore, FallbackModel
 from phasegate.agents.loop.budget import Budget, Grant, NoBudget, RunBudget
 from phasegate.agents.loop.fork import branch_thread
-from phasegate.agents.loop.loop import AgentRuntime, Assignment, CheckpointStore, run_agent
+from phasegate.agents.loop.loop import run_agent
 from phasegate.agents.loop.threads import Threads, open_threads
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Assignment",
     "Budget",
     "CheckpointStore",
+    "FallbackModel",
     "Grant",
     "NoBudget",
     "RunBudget",

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import Generic, TypeAlias, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 from pydantic import BaseModel
 
-from phasegate.agents.loop import ask_tool, stall_detection
-from phasegate.agents.loop.budget import Budget
+from phasegate.agents.loop import answer_rules, ask_tool, stall_detection
+from phasegate.agents.loop.assignment import AgentRuntime, Assignment
 from phasegate.agents.loop.compaction import BYTES_PER_TOKEN, compacted_to
 from phasegate.agents.loop.fork import TURN, next_step
-from phasegate.agents.loop.interrupts import Interrupted, Interruptible, WakeSignal, no_signal
-from phasegate.agents.loop.requests import Requests
+from phasegate.agents.loop.interrupts import Interrupted, Interruptible
 from phasegate.agents.loop.state import Said, ThreadState, ThreadUpdate
-from phasegate.agents.loop.threads import Threads
-from phasegate.agents.loop.turns import TurnOutcome, apply, rebuild
-from phasegate.agents.models.client import ModelClient
-from phasegate.agents.models.conversation import JsonObject, Message, ToolCall, ToolResult, ToolSpec
-from phasegate.agents.models.names import ModelName
+from phasegate.agents.loop.turns import TurnOutcome, apply, rebuild, shown_results
+from phasegate.agents.loop.working_model import REPLACES, WorkingModel
+from phasegate.agents.models.conversation import AssistantMessage, Message, ToolCall, ToolResult
+from phasegate.agents.models.failures import declined
 from phasegate.agents.models.prices import cost_usd
-from phasegate.agents.models.windows import input_tokens
-from phasegate.agents.tools import Toolbox, ToolOutcome
+from phasegate.agents.models.stops import Stop
+from phasegate.agents.tools import ToolOutcome
 from phasegate.infra.errors import AgentStopped, PermissionAsked
-from phasegate.infra.ledger import Attempt, Exchange, Ledger, Usage
+from phasegate.infra.ledger import Exchange, Usage
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.events.catalogue import payload_of
 
@@ -36,70 +32,9 @@ _NUDGE = "You called no tool. Go on with your tools, or hand in your result with
 _INTERRUPTED = "interrupted by a person's message, which follows; what it had changed by then stays"
 _NOT_BEGUN = "not carried out: a person's message came first, and follows"
 
-_SHOWN = 240
-"""Characters of a tool's output that people who watch are told; the journal has all of it."""
-
 Draft = TypeVar("Draft", bound=BaseModel)
 Result = TypeVar("Result")
 _Graph: TypeAlias = CompiledStateGraph[ThreadState, None, ThreadState, ThreadState]
-
-
-class CheckpointStore(Protocol):
-    """Port of checkpoints: the files an agent changes are saved turn by turn, and can be restored."""
-
-    def save(self, turn: int) -> str:
-        """Save the files as they are now, and return the commit that holds them."""
-        ...
-
-    def restore(self, commit: str) -> None:
-        """Restore the files of a commit, and keep the replaced ones aside."""
-        ...
-
-
-@dataclass(frozen=True)
-class AgentRuntime:
-    """Resources that each agent run of this process shares.
-
-    Attributes:
-        ledger: Where model calls are recorded and messages wait.
-        threads: Where threads are kept.
-        budget: What the run may use up; asked before every model call.
-        should_pause: True if a person asked for a pause; asked before every model call.
-        wake_signal: Set when there may be a message that is not to wait for the turn's end.
-    """
-
-    ledger: Ledger
-    threads: Threads
-    budget: Budget
-    should_pause: Callable[[], bool]
-    wake_signal: WakeSignal = no_signal
-
-
-@dataclass(frozen=True)
-class Assignment(Generic[Draft]):
-    """The work of one attempt.
-
-    Attributes:
-        attempt: The attempt; its id names the thread.
-        prompt: The stage's standing instructions.
-        brief: The task of this attempt.
-        draft: The type of what is handed in.
-        toolbox: The tools that the agent may call.
-        client: The model.
-        place: The store of the files it changes; None for an agent that only reads.
-        asks: True if it may ask the person in charge.
-        window: Tokens of input that the model takes; with zero, the default of `windows` applies.
-    """
-
-    attempt: Attempt
-    prompt: str
-    brief: str
-    draft: type[Draft]
-    toolbox: Toolbox
-    client: ModelClient
-    place: CheckpointStore | None = None
-    asks: bool = False
-    window: int = 0
 
 
 async def run_agent(assignment: Assignment[Draft], runtime: AgentRuntime) -> Draft | None:
@@ -111,7 +46,9 @@ async def run_agent(assignment: Assignment[Draft], runtime: AgentRuntime) -> Dra
         The draft, or None if a person asked for a pause.
 
     Raises:
-        AgentStopped: Several turns in a row achieved nothing.
+        AgentStopped: Several turns in a row achieved nothing, or two answers in a row were cut.
+        ModelDeclined: The model refused to answer, and so did its fallbacks.
+        ModelLimited: The limit of the model's account is reached, and no fallback is left.
         BudgetExceeded: The next model call could break a budget.
         ModelUnavailable: The provider did not answer, tries included.
         PermanentError: The provider refused, or a rehearsal departed from its script.
@@ -131,8 +68,7 @@ class _Paused(Exception):
 class _AgentRun(Generic[Draft]):
     def __init__(self, assignment: Assignment[Draft], runtime: AgentRuntime) -> None:
         self._assignment, self._runtime, self._attempt = assignment, runtime, assignment.attempt
-        self._window = assignment.window or input_tokens(ModelName.parse(assignment.attempt.model))
-        self._requests = Requests(assignment.client, assignment.prompt, _tools(assignment), assignment.attempt.id)
+        self._model = WorkingModel(assignment, runtime.ledger)
         self._thread: ThreadState = self._beginning()
         self._previous = b""
         self._resumes = True
@@ -184,7 +120,11 @@ class _AgentRun(Generic[Draft]):
         if self._assignment.place:
             self._assignment.place.restore(self._thread["checkpoint"])
         if self._thread["stopped"]:
-            self._thread["strikes"], self._thread["stopped"], self._thread["recent"] = 0, "", []
+            self._clear_record()
+
+    def _clear_record(self) -> None:
+        thread = self._thread
+        thread["strikes"], thread["stopped"], thread["recent"], thread["cuts"] = 0, "", [], 0
 
     def _graph(self) -> _Graph:
         graph = StateGraph(ThreadState)
@@ -198,6 +138,8 @@ class _AgentRun(Generic[Draft]):
         thread, _ = self._thread, state  # what the graph was given, and all turns since then
         while thread["draft"] is None:
             await self._turn()
+            if thread["stopped"] and self._model.record_continues(thread["turn"]):
+                self._clear_record()
             if thread["stopped"]:
                 raise AgentStopped(
                     f"the agent of stage {self._attempt.stage} was stopped: {thread['stopped']}",
@@ -211,52 +153,105 @@ class _AgentRun(Generic[Draft]):
             raise _Paused
         thread, ledger = self._thread, self._runtime.ledger
         delivered, exchange = await self._think()
-        reply = cast("Message", exchange.reply)
-        outcomes = await self._act(exchange.turn, reply["calls"] if reply["role"] == "assistant" else [])
+        reply = cast("AssistantMessage", exchange.reply)
+        if (stop := reply.get("stop")) is not None and stop["kind"] == "refused":
+            self._conclude_refused(delivered, exchange, reply, stop)
+            return
+        outcomes = await self._act(exchange.turn, reply)
         outcome = self._outcome(delivered, reply, outcomes)
         outcome["compacted"] = compacted_to(
             [*thread["conversation"], *delivered, Said(said=reply), *outcome["after"]],
             outcome["compacted"],
             input_tokens=exchange.input_tokens,
-            window=self._window,
+            window=self._model.window,
         )
-        if outcome["compacted"] != thread.get("compacted", 0):
-            payload = payloads.ThreadCompacted(
-                attempt=self._attempt.id, turn=exchange.turn, messages=outcome["compacted"]
-            )
-            ledger.note(self._attempt.run_id, EventKind.THREAD_COMPACTED, payload=payload)
-        ledger.turns.conclude(self._attempt, exchange.turn, outcome, results=_shown(outcomes))
+        self._note_compacted(exchange.turn, outcome["compacted"])
+        ledger.turns.conclude(self._attempt, exchange.turn, outcome, results=shown_results(outcomes))
         apply(thread, exchange.turn, reply, outcome)
 
+    def _conclude_refused(self, delivered: list[Said], exchange: Exchange, reply: AssistantMessage, stop: Stop) -> None:
+        """End a turn whose answer was refused: the next model is asked, and without one the agent is stopped.
+
+        Raises:
+            ModelDeclined: There is no other model.
+        """
+        thread, turn = self._thread, exchange.turn
+        error = declined(exchange.model, stop)
+        is_replaced = exchange.model != self._model.name or self._model.record_continues(turn)
+        continues = is_replaced or self._model.replace(error, turn + 1)
+        outcome: TurnOutcome = {
+            "before": delivered,
+            "after": [],
+            "mark": "",
+            "strikes": thread["strikes"],
+            "checkpoint": thread["checkpoint"],
+            "draft": None,
+            "stopped": "" if continues else error.message,
+            "compacted": thread.get("compacted", 0),
+        }
+        self._runtime.ledger.turns.conclude(self._attempt, turn, outcome, results=[])
+        apply(thread, turn, reply, outcome)
+        if not continues:
+            raise error
+
     async def _think(self) -> tuple[list[Said], Exchange]:
-        """Deliver the waiting messages, and make this turn's model call; an interrupted call is made again."""
+        """Deliver the waiting messages, and make this turn's model call.
+
+        An interrupted call is made again. A model that is down, limited or unwilling is replaced, if there is another.
+        """
         thread, ledger = self._thread, self._runtime.ledger
-        turn, compacted = thread["turn"] + 1, thread.get("compacted", 0)
+        turn = thread["turn"] + 1
         if self._resumes and (answered := ledger.exchanges.find(self._attempt.id, turn)) is not None:
             delivered = [_said_by_user(message.text) for message in ledger.messages.delivered(self._attempt, turn)]
-            self._previous = self._requests.body([*thread["conversation"], *delivered], compacted)
+            body = self._body(turn, delivered)
+            self._previous = body if answered.model == self._model.name else b""
             return delivered, answered
         self._resumes = False
+        self._model.prepare(turn)
         while True:
             delivered = [_said_by_user(message.text) for message in ledger.messages.deliver(self._attempt, turn)]
-            body = self._requests.body([*thread["conversation"], *delivered], compacted)
+            body = self._body(turn, delivered)
             try:
                 return delivered, await self._interruptible.run(self._ask(turn, body))
             except Interrupted:
                 self._note_cut(turn, body)
+            except REPLACES as error:
+                if not self._model.replace(error, turn):
+                    raise
+
+    def _body(self, turn: int, delivered: list[Said]) -> bytes:
+        """The request of a turn; room is made if a model with a smaller window has just taken over."""
+        thread, requests = self._thread, self._model.requests
+        conversation, compacted = [*thread["conversation"], *delivered], thread.get("compacted", 0)
+        body = requests.body(conversation, compacted)
+        if turn != self._model.since:
+            return body
+        tokens = len(body) // BYTES_PER_TOKEN
+        room = compacted_to(conversation, compacted, input_tokens=tokens, window=self._model.window)
+        if room == compacted:
+            return body
+        self._note_compacted(turn, room)
+        thread["compacted"] = room
+        return requests.body(conversation, room)
+
+    def _note_compacted(self, turn: int, messages: int) -> None:
+        if messages != self._thread.get("compacted", 0):
+            payload = payloads.ThreadCompacted(attempt=self._attempt.id, turn=turn, messages=messages)
+            self._runtime.ledger.note(self._attempt.run_id, EventKind.THREAD_COMPACTED, payload=payload)
 
     async def _ask(self, turn: int, body: bytes) -> Exchange:
         ledger = self._runtime.ledger
         if not self._previous and turn > 1:
             self._previous = (ledger.exchanges.request(self._attempt.id, turn - 1) or "").encode()
-        with self._runtime.budget.call(self._attempt, body):
+        working = self._model.attempt
+        with self._runtime.budget.call(working, body):
             self._streamed = 0
-            reply = await self._assignment.client.send(body, on_text=self._count)
+            reply = await self._model.client.send(body, on_text=self._count)
             previous, self._previous = self._previous, body
             return ledger.exchanges.record(
-                self._attempt,
+                working,
                 turn,
-                model=self._attempt.model,
+                model=working.model,
                 request=reply.request,
                 previous=previous,
                 reply=dict(reply.message),
@@ -266,13 +261,17 @@ class _AgentRun(Generic[Draft]):
                     cached_input_tokens=reply.usage.cached_input_tokens,
                     output_tokens=reply.usage.output_tokens,
                 ),
-                cost_usd=cost_usd(self._attempt.model, reply.usage),
+                cost_usd=cost_usd(working.model, reply.usage),
                 latency_seconds=reply.latency_seconds,
             )
 
-    async def _act(self, turn: int, calls: list[ToolCall]) -> list[ToolOutcome]:
+    async def _act(self, turn: int, reply: AssistantMessage) -> list[ToolOutcome]:
         """Carry out the calls in their order, up to a person's message; later calls are not carried out."""
-        answers = ask_tool.answers(self._runtime.ledger, self._attempt, turn, calls) if self._assignment.asks else {}
+        calls = reply["calls"]
+        if why := answer_rules.withheld(reply):
+            return [ToolOutcome(_not_done(call, f"not carried out: {why}")) for call in calls]
+        ledger, working = self._runtime.ledger, self._model.attempt
+        answers = ask_tool.answers(ledger, working, turn, calls) if self._assignment.asks else {}
         self._require_permission(turn, calls)
         outcomes: list[ToolOutcome] = []
         interrupted = False
@@ -291,29 +290,37 @@ class _AgentRun(Generic[Draft]):
                     outcomes.append(ToolOutcome(_not_done(call, _INTERRUPTED), changed=True))
         return outcomes
 
-    def _outcome(self, delivered: list[Said], reply: Message, outcomes: list[ToolOutcome]) -> TurnOutcome:
+    def _outcome(self, delivered: list[Said], reply: AssistantMessage, outcomes: list[ToolOutcome]) -> TurnOutcome:
         """Sum up a turn: messages, the files' checkpoint, the draft, and the count of stalled turns."""
         thread, results = self._thread, [outcome.result for outcome in outcomes]
         recent = thread.get("recent", [])
-        mark = stall_detection.fingerprint(reply["calls"] if reply["role"] == "assistant" else [], results)
+        mark = stall_detection.fingerprint(reply["calls"], results)
         interrupted = any(result["output"] == _INTERRUPTED for result in results)
         achieved = interrupted or stall_detection.achieved(mark, results, recent)
         stalled_turns = 0 if achieved else thread["strikes"] + 1
-        after = [Said(said=_answer(outcomes))]
+        after = [Said(said=_answer(reply, outcomes))]
         if stalled_turns == stall_detection.TELL_AFTER:
             after.append(_said_by_user(stall_detection.TOLD.format(turns=stalled_turns)))
         draft = next((outcome.finished for outcome in reversed(outcomes) if outcome.finished is not None), None)
-        is_stopped = stalled_turns >= stall_detection.STOP_AFTER and draft is None
-        return {
+        cuts = answer_rules.cuts_in_a_row(reply, thread.get("cuts", 0))
+        outcome: TurnOutcome = {
             "before": delivered,
             "after": after,
             "mark": mark,
             "strikes": stalled_turns,
             "checkpoint": self._checkpoint(outcomes),
             "draft": draft,
-            "stopped": f"{stalled_turns} turns in a row achieved nothing" if is_stopped else "",
+            "stopped": "" if draft is not None else self._why_stopped(reply, stalled_turns, cuts),
             "compacted": thread.get("compacted", 0),
         }
+        if cuts:
+            outcome["cuts"] = cuts
+        return outcome
+
+    def _why_stopped(self, reply: AssistantMessage, stalled_turns: int, cuts: int) -> str:
+        if cuts >= answer_rules.STOP_AFTER_CUTS and (stop := reply.get("stop")) is not None:
+            return f"{cuts} answers of {self._model.name} in a row were cut off ({stop['word']})"
+        return f"{stalled_turns} turns in a row achieved nothing" if stalled_turns >= stall_detection.STOP_AFTER else ""
 
     def _checkpoint(self, outcomes: list[ToolOutcome]) -> str:
         """The commit that holds the files as this turn leaves them."""
@@ -367,10 +374,6 @@ class _AgentRun(Generic[Draft]):
                 )
 
 
-def _tools(assignment: Assignment[Any]) -> list[ToolSpec]:
-    return [*assignment.toolbox.specs, *([ask_tool.SPEC] if assignment.asks else [])]
-
-
 def _said_by_user(text: str) -> Said:
     return {"said": {"role": "user", "text": text}}
 
@@ -379,20 +382,7 @@ def _not_done(call: ToolCall, why: str) -> ToolResult:
     return {"id": call["id"], "name": call["name"], "output": why, "failed": True}
 
 
-def _shown(outcomes: list[ToolOutcome]) -> list[JsonObject]:
-    """Tool outputs for people who watch, abridged to their beginning and their end."""
-    return [
-        {"name": result["name"], "failed": result["failed"], "output": _abridged(result["output"])}
-        for result in (outcome.result for outcome in outcomes)
-    ]
-
-
-def _abridged(output: str) -> str:
-    short = output if len(output) <= _SHOWN else f"{output[: _SHOWN // 2]}…\n…{output[-_SHOWN // 2 :]}"
-    return short.encode("utf-8", "replace").decode()
-
-
-def _answer(outcomes: list[ToolOutcome]) -> Message:
+def _answer(reply: AssistantMessage, outcomes: list[ToolOutcome]) -> Message:
     if not outcomes:
-        return {"role": "user", "text": _NUDGE}
+        return {"role": "user", "text": answer_rules.withheld(reply) or _NUDGE}
     return {"role": "tools", "results": [outcome.result for outcome in outcomes]}

@@ -36,6 +36,7 @@ class ThreadState(TypedDict):
         stopped: The reason why the agent was stopped without a draft; empty if it was not.
         recent: Fingerprints of the latest turns.
         compacted: The message before which requests leave out old outputs.
+        cuts: Answers in a row that were cut.
     """
 
     conversation: Annotated[list[Said], DeltaChannel(_append, snapshot_frequency=_NO_SNAPSHOTS)]
@@ -46,6 +47,7 @@ class ThreadState(TypedDict):
     stopped: str
     recent: NotRequired[list[str]]
     compacted: NotRequired[int]
+    cuts: NotRequired[int]
 
 
 class ThreadUpdate(TypedDict, total=False):
@@ -59,3 +61,4 @@ class ThreadUpdate(TypedDict, total=False):
     stopped: str
     recent: list[str]
     compacted: int
+    cuts: int

@@ -5,13 +5,17 @@ LangGraph's thread holds an attempt's beginning and its end. The messages in bet
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypedDict, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, NotRequired, TypedDict, cast
 
 from phasegate.agents.loop import stall_detection
 from phasegate.agents.loop.state import Said, ThreadState
-from phasegate.agents.models.conversation import Message
+from phasegate.agents.models.conversation import JsonObject, Message
+from phasegate.agents.tools import ToolOutcome
 from phasegate.infra.ledger import TurnRecord
+
+_SHOWN = 240
+"""Characters of a tool's output that people who watch are told; the journal has all of it."""
 
 
 class TurnOutcome(TypedDict):
@@ -32,6 +36,7 @@ class TurnOutcome(TypedDict):
     draft: dict[str, Any] | None
     stopped: str
     compacted: int
+    cuts: NotRequired[int]
 
 
 def apply(thread: ThreadState, number: int, reply: Message, outcome: TurnOutcome) -> None:
@@ -40,6 +45,7 @@ def apply(thread: ThreadState, number: int, reply: Message, outcome: TurnOutcome
     thread["recent"] = stall_detection.remembered(thread.get("recent", []), outcome["mark"])
     thread["turn"], thread["strikes"], thread["checkpoint"] = number, outcome["strikes"], outcome["checkpoint"]
     thread["draft"], thread["stopped"], thread["compacted"] = outcome["draft"], outcome["stopped"], outcome["compacted"]
+    thread["cuts"] = outcome.get("cuts", 0)
 
 
 def rebuild(thread: ThreadState, turns: Iterable[TurnRecord]) -> ThreadState:
@@ -51,3 +57,16 @@ def rebuild(thread: ThreadState, turns: Iterable[TurnRecord]) -> ThreadState:
             break
         apply(whole, turn.number, cast("Message", turn.reply), cast("TurnOutcome", turn.left))
     return whole
+
+
+def shown_results(outcomes: Sequence[ToolOutcome]) -> list[JsonObject]:
+    """Tool outputs for people who watch, abridged to their beginning and their end."""
+    return [
+        {"name": result["name"], "failed": result["failed"], "output": _abridged(result["output"])}
+        for result in (outcome.result for outcome in outcomes)
+    ]
+
+
+def _abridged(output: str) -> str:
+    short = output if len(output) <= _SHOWN else f"{output[: _SHOWN // 2]}…\n…{output[-_SHOWN // 2 :]}"
+    return short.encode("utf-8", "replace").decode()

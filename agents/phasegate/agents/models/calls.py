@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from uuid import uuid4
 
-from phasegate.agents.models.conversation import AssistantMessage, Message, ToolCall, native_items
+from phasegate.agents.models.conversation import AssistantMessage, Message, ToolCall, ToolResult, native_items
 
 NO_NAME = "call_without_name"
 """Name of a call whose own name no provider takes back. No stage has such a tool, so the model is told."""
@@ -62,7 +62,9 @@ class Translation:
             self._used.update(call["id"] for call in valid["calls"])
             return valid
         if message["role"] == "tools" and self._renamed:
-            results = [{**result, "id": self._renamed.get(result["id"], result["id"])} for result in message["results"]]
+            results: list[ToolResult] = [
+                {**result, "id": self._renamed.get(result["id"], result["id"])} for result in message["results"]
+            ]
             return {**message, "results": results}
         return message
 

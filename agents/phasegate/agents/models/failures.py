@@ -15,8 +15,16 @@ from pydantic import BaseModel, ValidationError
 
 from phasegate.agents.models.keys import KEY_VARIABLES
 from phasegate.agents.models.names import ModelName
+from phasegate.agents.models.stops import Stop
 from phasegate.agents.models.wire import ResponseFailed
-from phasegate.infra.errors import ModelKeyMissing, ModelRefused, ModelUnavailable, PhasegateError, RehearsalDeparted
+from phasegate.infra.errors import (
+    ModelDeclined,
+    ModelKeyMissing,
+    ModelRefused,
+    ModelUnavailable,
+    PhasegateError,
+    RehearsalDeparted,
+)
 
 REHEARSAL_DEPARTED = "rehearsal_departed"
 """The `error.type` with which the rehearsal server says that a request does not match the script."""
@@ -85,6 +93,12 @@ def error_of_status(name: ModelName, key: str, response: httpx.Response, content
         retry_after = None if after is None else after.total_seconds()
         return ModelUnavailable(f"{name}: {message}", delay=after, status=status, retry_after_seconds=retry_after)
     return ModelRefused(f"{name} refused the request: {message}", remedy=_remedy(status), status=status)
+
+
+def declined(model: str, stop: Stop) -> ModelDeclined:
+    """The error for an answer that the model refused, or that a filter held back."""
+    reason = f": {stop['reason']}" if stop["reason"] else ""
+    return ModelDeclined(f"{model} refused to answer ({stop['word']}){reason}", model=model, word=stop["word"])
 
 
 def error_of_answer(name: ModelName, failure: ResponseFailed) -> PhasegateError:

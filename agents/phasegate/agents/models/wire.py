@@ -53,7 +53,7 @@ class ParsedResponse:
     stop_reason: StopReason
 
 
-def parsed_response(  # noqa: PLR0913  the parts of an answer
+def parsed_response(
     text: str,
     calls: Sequence[ToolCall],
     *,

@@ -103,6 +103,8 @@ class Exchanges:
         payload = payloads.TurnAnswered(
             attempt=attempt.id, turn=turn, text=reply.get("text", ""), calls=calls, model=model
         )
+        if stop := reply.get("stop"):
+            payload["stop"] = f"{stop['kind']}: {stop['word']}"
         with self._store.change(attempt.run_id, EventKind.TURN_ANSWERED, actor=model, payload=payload) as change:
             before = _TURN_BEFORE.execute(change.direct, exchange=f"{attempt.id}/{turn - 1}")
             context = shared_context(*before[0]) if before else ""

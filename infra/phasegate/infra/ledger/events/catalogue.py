@@ -56,6 +56,7 @@ PAYLOADS: Mapping[str, type[Mapping[str, Any]]] = {
     EventKind.STAGE_STEP: payloads.StageStep,
     EventKind.TURN_ANSWERED: payloads.TurnAnswered,
     EventKind.TURN_CUT: payloads.TurnCut,
+    EventKind.MODEL_REPLACED: payloads.ModelReplaced,
     EventKind.TOOLS_ANSWERED: payloads.ToolsAnswered,
     EventKind.THREAD_COMPACTED: payloads.ThreadCompacted,
     EventKind.TOOL_DENIED: payloads.ToolRefusal,

@@ -68,6 +68,8 @@ class EventKind(StrEnum):
     """A model answered."""
     TURN_CUT = "turn.cut"
     """A model call was cut off for an urgent message."""
+    MODEL_REPLACED = "model.replaced"
+    """Another model answers an attempt from here on: the one before was down, limited, or refused."""
     TOOLS_ANSWERED = "tools.answered"
     """The tools that a model called have answered; the turn is over."""
     THREAD_COMPACTED = "thread.compacted"

@@ -29,8 +29,7 @@ class RunTaken(TypedDict):
 
 
 RunStatusChanged = TypedDict(
-    "RunStatusChanged",
-    {"from": str, "reason": dict[str, Any] | None, "expired": NotRequired[list[str]]},
+    "RunStatusChanged", {"from": str, "reason": dict[str, Any] | None, "expired": NotRequired[list[str]]}
 )
 """The status before and the reason; `expired` names messages that nobody will read any more."""
 
@@ -87,10 +86,7 @@ class AttemptStarted(TypedDict):
     token: int
 
 
-AttemptAdopted = TypedDict(
-    "AttemptAdopted",
-    {"attempt": str, "from": str, "artifact": str | None},
-)
+AttemptAdopted = TypedDict("AttemptAdopted", {"attempt": str, "from": str, "artifact": str | None})
 """The attempt, the original attempt, and its artifact's digest."""
 
 
@@ -117,10 +113,7 @@ class AttemptCheckpointed(TypedDict):
     commit: str
 
 
-StageObserved = TypedDict(
-    "StageObserved",
-    {"stage": str, "name": str, "value": Any, "from": NotRequired[str]},
-)
+StageObserved = TypedDict("StageObserved", {"stage": str, "name": str, "value": Any, "from": NotRequired[str]})
 """The observation's name and JSON value; `from` is the earlier run that it was taken from."""
 
 
@@ -133,13 +126,25 @@ class StageStep(TypedDict):
 
 
 class TurnAnswered(TypedDict):
-    """The turn's number, the answer's text, the tool calls and the model that answered."""
+    """The turn's number, the answer's text, the tool calls and the model; `stop` if the answer was cut or refused."""
 
     attempt: str
     turn: int
     text: str
     calls: list[dict[str, Any]]
     model: str
+    stop: NotRequired[str]
+
+
+class ModelReplaced(TypedDict):
+    """The model that answers from this turn on, the one it replaces, and why: an error's code and its message."""
+
+    attempt: str
+    turn: int
+    model: str
+    replaced: str
+    code: str
+    why: str
 
 
 class TurnCut(TypedDict):
@@ -262,10 +267,7 @@ class GateSkipped(TypedDict):
     reason: str
 
 
-GateCarried = TypedDict(
-    "GateCarried",
-    {"gate": str, "from": str, "verdict": str},
-)
+GateCarried = TypedDict("GateCarried", {"gate": str, "from": str, "verdict": str})
 """The gate's id, the earlier gate's id, and its verdict."""
 
 
