@@ -82,17 +82,17 @@ class Answer:
         return [{"type": f"response.{response['status']}", "response": response}]
 
     def _messages(self) -> list[JsonObject]:
-        blocks: list[tuple[JsonObject, JsonObject | None]] = []
+        blocks: list[tuple[JsonObject, JsonObject]] = []
         if self.thinking:
-            block = {"type": "thinking", "thinking": "", "signature": ""}
+            block: JsonObject = {"type": "thinking", "thinking": "", "signature": ""}
             blocks.append((block, {"type": "thinking_delta", "thinking": self.thinking}))
         if self.text or self.refusal:
-            delta = {"type": "text_delta", "text": self.text or self.refusal}
+            delta: JsonObject = {"type": "text_delta", "text": self.text or self.refusal}
             blocks.append(({"type": "text", "text": ""}, delta))
         for call_id, name, raw in self.calls:
-            start = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
+            start: JsonObject = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
             blocks.append((start, {"type": "input_json_delta", "partial_json": raw}))
-        message = {"type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+        message: JsonObject = {"type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
         events: list[JsonObject] = [{"type": "message_start", "message": message | {"usage": {"input_tokens": 9}}}]
         for index, (block, delta) in enumerate(blocks):
             events.append({"type": "content_block_start", "index": index, "content_block": block})

@@ -42,7 +42,7 @@ async def work(office: AgentHarness, protocol: ProtocolName, stub: ModelStub, *a
 
 
 def outputs(office: AgentHarness) -> list[str]:
-    """What each call was answered, in order."""
+    """Outputs of the calls, in order."""
     turns = office.ledger.turns.list(office.attempt.id)
     tools = [entry["said"] for turn in turns for entry in turn.left["after"] if entry["said"]["role"] == "tools"]
     return [result["output"] for message in tools for result in message["results"]]

@@ -63,9 +63,9 @@ class RunContext(RunFacts):
         signal = partial(self.executor.wakeups.subscribe, self.id)
         return AgentRuntime(self.ledger, self.resources.threads, self.budget, self.should_yield, signal)
 
-    def model_for(self, stage: StageName) -> str:
-        """The `provider:model` that works on a stage."""
-        return self.record.options.model or self.policy.agents.model_for(stage)
+    def models_for(self, stage: StageName) -> tuple[str, ...]:
+        """The `provider:model` that works on a stage, then those that take over."""
+        return self.policy.agents.models_for(stage, self.record.options.model)
 
     def ends_with(self, *stages: str) -> bool:
         """True if the policy's last stage is one of these."""

@@ -230,9 +230,10 @@ def _policy_at(repository: Repository, base: BaseCommit) -> tuple[Policy, list[s
 
 def _check_models(request: KickoffRequest, policy: Policy, environment: Mapping[str, str], *, rehearsed: bool) -> None:
     for stage in policy.lifecycle.stages:
-        name = ModelName.parse(request.model or policy.agents.model_for(stage))
-        if not rehearsed:
-            credentials(name, environment)
+        for model in policy.agents.models_for(stage, request.model):
+            name = ModelName.parse(model)
+            if not rehearsed:
+                credentials(name, environment)
 
 
 def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repository, base: BaseCommit) -> None:
@@ -292,7 +293,7 @@ def unpriced_models(policy: Policy, model: str) -> list[str]:
         policy: The run's policy.
         model: The requester's choice for every stage; empty for the policy's.
     """
-    names = dict.fromkeys(model or policy.agents.model_for(stage) for stage in policy.lifecycle.stages)
+    names = dict.fromkeys(name for stage in policy.lifecycle.stages for name in policy.agents.models_for(stage, model))
     unknown = [name for name in names if cost_usd(name, TokenUsage()) is None]
     if not unknown:
         return []

@@ -249,6 +249,7 @@ def _require_no_conflict(ledger: Ledger, repository: Repository, old: Run, stage
 def _require_models(request: ReplayRequest, policy: Policy, stage: str, environment: Mapping[str, str]) -> None:
     stages = policy.lifecycle.stages
     for again in stages[list(stages).index(stage) :] if stage in stages else ():
-        name = ModelName.parse(request.model or request.run.options.model or policy.agents.model_for(again))
-        if not request.run.options.rehearsal:
-            credentials(name, environment)
+        for model in policy.agents.models_for(again, request.model or request.run.options.model):
+            name = ModelName.parse(model)
+            if not request.run.options.rehearsal:
+                credentials(name, environment)

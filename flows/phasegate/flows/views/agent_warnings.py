@@ -1,4 +1,4 @@
-"""Warnings about agents: refused, suspicious and masked tool calls, summed up for the person who decides.
+"""Warnings about agents: replaced models, and refused, suspicious and masked tool calls, for the person who decides.
 
 Made for the run's report, from the events that the tools record. The sum stays short, however much an agent does: a
 line per kind, with a count and a few examples. It must not know how it is shown.
@@ -17,8 +17,8 @@ from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.permissions import ToolName
 
-Category = Literal["denied", "attempted", "masked"]
-KINDS = (EventKind.TOOL_DENIED, EventKind.SANDBOX_ATTEMPTED, EventKind.SECRET_MASKED)
+Category = Literal["replaced", "denied", "attempted", "masked"]
+KINDS = (EventKind.MODEL_REPLACED, EventKind.TOOL_DENIED, EventKind.SANDBOX_ATTEMPTED, EventKind.SECRET_MASKED)
 """The kinds of events that are summed up."""
 _TOOLS = (*get_args(ToolName), "finish")
 _ORDER: tuple[Category, ...] = get_args(Category)
@@ -26,11 +26,12 @@ _EXAMPLES, _EXAMPLE_CHARACTERS, _AT_MOST = 3, 120, 24
 
 
 class AgentWarning(BaseModel):
-    """Warning about one kind of thing that agents tried, or one kind of masked secret.
+    """Warning about a replaced model, one kind of thing that agents tried, or one kind of masked secret.
 
     Attributes:
-        sort: `denied`: refused, and nothing ran; `attempted`: a command left signs of it; `masked`: a secret.
-        what: The tool, the thing that was reached for, or the owner of the secret.
+        sort: `replaced`: another model took over; `denied`: refused, and nothing ran; `attempted`: a command left signs
+            of it; `masked`: a secret.
+        what: The models, the tool, the thing that was reached for, or the owner of the secret.
         count: The number of times.
         stages: The stages of the agents.
         examples: The first few, one line each; text of the agent's.
@@ -53,7 +54,7 @@ class _Sum:
 
 
 def agent_warnings(events: Iterable[Event]) -> tuple[AgentWarning, ...]:
-    """Sum up events of `KINDS`: refusals first, then attempts, then secrets."""
+    """Sum up events of `KINDS`: replaced models first, then refusals, attempts and secrets."""
     sums: dict[tuple[Category, str], _Sum] = {}
     for event in events:
         stage = AttemptId.parse(event.payload["attempt"]).thread
@@ -77,7 +78,9 @@ def agent_warnings(events: Iterable[Event]) -> tuple[AgentWarning, ...]:
 
 
 def _refusals(kind: str, payload: Mapping[str, Any]) -> Iterator[tuple[Category, str, str]]:
-    if kind == EventKind.TOOL_DENIED:
+    if kind == EventKind.MODEL_REPLACED:
+        yield "replaced", f"{payload['model']} for {payload['replaced']}", f"turn {payload['turn']}: {payload['why']}"
+    elif kind == EventKind.TOOL_DENIED:
         tool = str(payload["tool"])
         yield "denied", tool if tool in _TOOLS else "a tool it does not have", str(payload["subject"] or tool)
     elif kind == EventKind.SANDBOX_ATTEMPTED:

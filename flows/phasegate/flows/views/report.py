@@ -7,7 +7,7 @@ terminal nor engine, and the same rows always give the same document.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from phasegate.infra.ledger import (
     Attempt,
     Decision,
     Effect,
+    Event,
     Gate,
     Ledger,
     Message,
@@ -31,6 +32,7 @@ from phasegate.infra.ledger import (
     RunStatus,
     Usage,
 )
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.model import GATES, INTERRUPT_GATES
 
 EXIT_CODES: Mapping[RunStatus, int | None] = {
@@ -76,7 +78,10 @@ class UsageReport(_Part):
 
 
 class StageReport(_Part):
-    """Attempt of a stage or of a part of one; `origin` is the earlier run's attempt it was adopted from."""
+    """Attempt of a stage or of a part of one; `origin` is the earlier run's attempt it was adopted from.
+
+    `models` are the first model and those that took over from it.
+    """
 
     id: str
     stage: str
@@ -84,6 +89,7 @@ class StageReport(_Part):
     attempt: int
     status: str
     model: str
+    models: tuple[str, ...]
     artifact: ArtifactReport | None
     checkpoint: str | None
     usage: UsageReport
@@ -181,7 +187,10 @@ def report(ledger: Ledger, run_id: str) -> RunReport:
     """
     run = ledger.runs.get(run_id)
     policy = _policy(ledger, run)
-    stages = tuple(_stage(ledger, attempt) for attempt in ledger.attempts.list(run_id))
+    attempts = ledger.attempts.list(run_id)
+    replaced = [_replacements(ledger, attempt) for attempt in attempts]
+    stages = tuple(_stage(ledger, attempt, events) for attempt, events in zip(attempts, replaced, strict=True))
+    adopted = [event for attempt, events in zip(attempts, replaced, strict=True) if attempt.origin for event in events]
     effects = tuple(ledger.effects.list(run_id))
     gates = tuple(ledger.gates.list(run_id))
     usage = ledger.exchanges.usage(run_id)
@@ -193,7 +202,7 @@ def report(ledger: Ledger, run_id: str) -> RunReport:
         policy=run.policy,
         sandbox=str(policy.get("sandbox", {}).get("backend", "")),
         gates_off=_gates_off(policy),
-        cautions=agent_warnings(ledger.events(run_id, kinds=KINDS)),
+        cautions=agent_warnings([*adopted, *ledger.events(run_id, kinds=KINDS)]),
         stages=stages,
         gates=gates,
         decisions=tuple(ledger.gates.decisions(run_id)),
@@ -234,9 +243,20 @@ def _asked(ledger: Ledger, gates: tuple[Gate, ...]) -> tuple[ArtifactReport, ...
     return tuple(_artifact(ledger, digest) for digest in digests)
 
 
-def _stage(ledger: Ledger, attempt: Attempt) -> StageReport:
+def _replacements(ledger: Ledger, attempt: Attempt) -> list[Event]:
+    """Events of models that took over in an attempt, or in the earlier one that it was adopted from."""
+    source = attempt
+    while source.origin and (earlier := ledger.attempts.find(source.origin)) is not None:
+        source = earlier
+    events = ledger.events(source.run_id, kinds=(EventKind.MODEL_REPLACED,))
+    return [event for event in events if event.payload["attempt"] == source.id]
+
+
+def _stage(ledger: Ledger, attempt: Attempt, replaced: Sequence[Event]) -> StageReport:
+    followers = [str(event.payload["model"]) for event in replaced]
     return StageReport(
-        **attempt.model_dump(include=set(StageReport.model_fields) - {"artifact", "usage", "attempt"}),
+        **attempt.model_dump(include=set(StageReport.model_fields) - {"artifact", "usage", "attempt", "models"}),
+        models=tuple(dict.fromkeys((attempt.model, *followers))),
         attempt=attempt.number,
         artifact=None if attempt.artifact is None else _artifact(ledger, attempt.artifact),
         usage=usage_report(ledger.exchanges.usage(attempt.run_id, attempt_id=attempt.id)),

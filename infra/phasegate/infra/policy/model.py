@@ -100,6 +100,8 @@ class StageAgentPolicy(PolicyModel):
 
     model: str = ""
     """`provider:model`; empty: the default of `[agents]`."""
+    fallback: tuple[str, ...] | None = None
+    """Models that take over in this stage; `[]` for none; without it those of `[agents]`."""
 
 
 class AgentsPolicy(PolicyModel):
@@ -107,6 +109,8 @@ class AgentsPolicy(PolicyModel):
 
     model: str = "openai:gpt-5.3-codex"
     """`openai:NAME`, `anthropic:NAME` or `compatible:NAME`."""
+    fallback: tuple[str, ...] = ()
+    """Models that take over, in this order, when the one before is down, limited or refuses; docs/models.md."""
     prd: StageAgentPolicy = StageAgentPolicy()
     implementation: StageAgentPolicy = StageAgentPolicy()
     testing: StageAgentPolicy = StageAgentPolicy()
@@ -117,6 +121,17 @@ class AgentsPolicy(PolicyModel):
         """The `provider:model` that works on a stage."""
         own: StageAgentPolicy = getattr(self, stage)
         return own.model or self.model
+
+    def models_for(self, stage: StageName, chosen: str = "") -> tuple[str, ...]:
+        """All models that may work on a stage: the first one, then its fallbacks.
+
+        Args:
+            stage: The stage.
+            chosen: The requester's choice, in place of the policy's first one; empty for none.
+        """
+        own: StageAgentPolicy = getattr(self, stage)
+        fallback = self.fallback if own.fallback is None else own.fallback
+        return tuple(dict.fromkeys((chosen or self.model_for(stage), *fallback)))
 
 
 class GatePolicy(PolicyModel):

@@ -219,8 +219,9 @@ def _model_keys(context: CheckContext, policy: Policy | None) -> Iterator[CheckR
         {}
         if policy is None
         else {
-            ModelName.parse(policy.agents.model_for(stage)).provider: policy.agents.model_for(stage)
-            for stage in policy.lifecycle.stages
+            ModelName.parse(model).provider: model
+            for stage in reversed(policy.lifecycle.stages)
+            for model in reversed(policy.agents.models_for(stage))
         }
     )
     for provider, variable in KEY_VARIABLES.items():

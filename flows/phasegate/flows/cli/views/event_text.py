@@ -83,10 +83,11 @@ def call_name(call: Mapping[str, Any]) -> str:
 
 
 def turn_text(payload: Mapping[str, Any]) -> str:
-    """An agent's text and tool calls of one turn, as a line."""
+    """An agent's text and tool calls of one turn as a line, and the reason if the answer was cut or refused."""
     calls = ", ".join(call_name(call) for call in payload.get("calls", []))
     text = one_line(str(payload.get("text") or ""), 90)
-    return " → ".join(part for part in (text, calls) if part) or "(nothing)"
+    stop = f"({payload['stop']})" if payload.get("stop") else ""
+    return " → ".join(part for part in (text, calls, stop) if part) or "(nothing)"
 
 
 def reason_text(reason: Mapping[str, Any] | None) -> str:
@@ -142,6 +143,12 @@ def _step(event: Event) -> str:
     text = turn_text(event.payload) if event.kind == EventKind.TURN_ANSWERED else str(event.payload["text"])
     where = attempt_name(event.payload["attempt"]) if "attempt" in event.payload else event.payload["stage"]
     return f"{where}: {text}"
+
+
+def _replaced(event: Event) -> str:
+    payload = payload_of(event, payloads.ModelReplaced)
+    where = f"{attempt_name(payload['attempt'])}, turn {payload['turn']}"
+    return f"{where}: {payload['model']} takes over from {payload['replaced']}: {payload['why']}"
 
 
 def _answered(event: Event) -> str:
@@ -271,6 +278,7 @@ _DESCRIPTIONS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     EventKind.STAGE_OBSERVED: ("·", _template("looked at {name}"), True),
     EventKind.STAGE_STEP: ("·", _step, False),
     EventKind.TURN_ANSWERED: ("·", _step, False),
+    EventKind.MODEL_REPLACED: ("!", _replaced, False),
     EventKind.TOOLS_ANSWERED: ("·", _answered, True),
     EventKind.TOOL_DENIED: ("✗", _denied, False),
     EventKind.SANDBOX_ATTEMPTED: ("!", _attempted, False),

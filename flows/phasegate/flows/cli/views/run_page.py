@@ -142,7 +142,7 @@ def stages_table(report: RunReport) -> Table:
             str(stage.attempt),
             status_text("adopted" if stage.origin else stage.status),
             Text(f"{sanitize(artifact.kind)}\n{artifact.digest.removeprefix('sha256:')[:12]}" if artifact else ""),
-            Text(one_line(stage.model, 40)),
+            Text("\n".join(one_line(model, 40) for model in stage.models)),
             f"{stage.usage.tokens:,}\n{cost_text(stage.usage, unknown='price ?')}" if stage.usage.turns else "–",
             seconds_text(stage.started_at, stage.finished_at),
         )
@@ -293,6 +293,7 @@ def _warnings(report: RunReport) -> Iterator[Text]:
 
 
 _CAUTIONS = {
+    "replaced": "! another model took over: {}",
     "denied": "! the agent tried, and was refused: {}",
     "attempted": "! the agent tried: {}",
     "masked": "! a secret was masked: {}",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from phasegate.agents.loop import Assignment, CheckpointStore, run_agent
+from phasegate.agents.loop import Assignment, CheckpointStore, FallbackModel, run_agent
+from phasegate.agents.models.client import ModelClient
 from phasegate.agents.stage import Draft, StageAgent
 from phasegate.agents.tools import Toolbox
 from phasegate.flows.lifecycle.agent_policy import guardrails_for, sandbox_of
@@ -57,9 +59,15 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
     Raises:
         As `attempt` and `phasegate.agents.loop.loop.run_agent`.
     """
+    models = run.models_for(agent.stage)
 
     async def worked(row: Attempt) -> Made | None:
         guardrails = guardrails_for(run, agent.stage, row)
+
+        def open_model(name: str) -> ModelClient:
+            named = row.model_copy(update={"model": name})
+            return run.resources.client_for(run.record, named, guardrails.masked_answer)
+
         toolbox = Toolbox(
             folder,
             names=agent.tools,
@@ -78,7 +86,8 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
             brief=guardrails.masked(brief, "the brief"),
             draft=agent.draft,
             toolbox=toolbox,
-            client=run.resources.client_for(run.record, row, guardrails.masked_answer),
+            client=open_model(row.model),
+            fallbacks=tuple(FallbackModel(name, partial(open_model, name)) for name in models if name != row.model),
             place=place(row) if place else None,
             asks=agent.asks and "ask" in run.policy.permissions_for(agent.stage).tools,
         )
@@ -93,6 +102,6 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
         worked,
         part=part,
         inputs={**inputs, "brief": sha256(brief)},
-        model=run.model_for(agent.stage),
+        model=models[0],
         prompt=agent.prompt_digest,
     )
