@@ -143,11 +143,13 @@ class ModelStub:
     Attributes:
         answers: The answers that are left, for each model by its name (without provider).
         asked: The requests so far: the model, and the document.
+        holds: Models that do not answer any more, once their answers are used up.
         url: The address, once it is served.
     """
 
     answers: dict[str, list[Answer | Refused]] = field(default_factory=dict[str, list[Answer | Refused]])
     asked: list[tuple[str, JsonObject]] = field(default_factory=list[tuple[str, JsonObject]])
+    holds: set[str] = field(default_factory=set[str])
     url: str = ""
 
     def says(self, model: str, *answers: Answer | Refused) -> None:
@@ -168,6 +170,10 @@ class ModelStub:
         document: JsonObject = json.loads(body)
         model = str(document["model"])
         self.asked.append((model, document))
+        if model in self.holds and not self.answers.get(model):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
         left = self.answers.get(model) or [Refused(400, {"error": {"message": f"the test has no answer of {model}"}})]
         answer = left.pop(0)
         if isinstance(answer, Refused):

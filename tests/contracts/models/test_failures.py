@@ -14,6 +14,7 @@ from phasegate.agents.models.client import Retries, open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.infra.errors import (
     ModelKeyMissing,
+    ModelLimited,
     ModelRefused,
     ModelUnavailable,
     PhasegateError,
@@ -147,7 +148,7 @@ REFUSALS = [
     Refusal(404, b"<html>lost</html>", ModelRefused, "lost"),
     Refusal(413, b"", ModelRefused, "HTTP 413"),
     Refusal(422, b'{"error": {"message": "bad"}}', ModelRefused, "bad"),
-    Refusal(429, b'{"error": {"code": "insufficient_quota", "message": "no money"}}', ModelRefused, "no money"),
+    Refusal(429, b'{"error": {"code": "insufficient_quota", "message": "no money"}}', ModelLimited, "no money"),
     Refusal(
         422,
         b'{"error": {"type": "rehearsal_departed", "message": "lost the thread", "stage": "prd", "turn": 2}}',

@@ -20,7 +20,7 @@ from openai.types.shared import ErrorObject
 from pydantic import TypeAdapter
 
 from phasegate.agents.models.conversation import TokenUsage
-from phasegate.infra.errors import ModelKeyMissing, ModelRefused, ModelUnavailable
+from phasegate.infra.errors import ModelKeyMissing, ModelLimited, ModelRefused, ModelUnavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -269,7 +269,7 @@ async def test_what_is_tried_again_is_what_the_sdks_try_again(
     for _ in range(5):
         provider.says(content)
         provider.answers[-1].status, provider.answers[-1].content_type = status, "application/json"
-    with pytest.raises((ModelUnavailable, ModelRefused, ModelKeyMissing), match="said so"):
+    with pytest.raises((ModelUnavailable, ModelRefused, ModelKeyMissing, ModelLimited), match="said so"):
         await client.send(b"{}")
     sdk: Any = anthropic.Anthropic(api_key="k") if name.startswith("anthropic") else openai.OpenAI(api_key="k")
     request = httpx.Request("POST", provider.url)
@@ -298,7 +298,8 @@ async def test_each_error_anthropic_can_put_into_a_stream(client_of: Any, provid
     said = claude_errors.ErrorResponse(error=kind(message="said so", type=word), type="error", request_id="r")
     for _ in range(5):
         provider.says(*streamed_message()[:4], said)
-    expected = ModelUnavailable if word in TEMPORARY else ModelRefused
+    limited = ModelLimited if word == "billing_error" else ModelRefused
+    expected = ModelUnavailable if word in TEMPORARY else limited
     with pytest.raises(expected, match="said so"):
         await client_of("anthropic:claude-opus-4-6").send(b"{}")
     assert len(provider.asked) == (5 if word in TEMPORARY else 1)

@@ -43,8 +43,8 @@ def repaired(calls: Sequence[ToolCall]) -> list[ToolCall]:
 class Translation:
     """Messages of a conversation as one model may be sent them, in their order.
 
-    The model's own answers stay as they are. Calls of other models get an id that no earlier call of the conversation
-    has, because servers may count from zero in each answer. The results of a call get its id, too.
+    The model's own answers stay as they are. Calls of other models get new ids, because servers may count from zero in
+    each answer. The results of a call get its id, too.
     """
 
     def __init__(self, origin: str) -> None:
@@ -57,8 +57,7 @@ class Translation:
         """The message, with ids and names that every provider takes."""
         if message["role"] == "assistant":
             self._renamed = {}
-            is_own = bool(native_items(message, self._origin))
-            valid: AssistantMessage = message if is_own else {**message, "calls": self._calls(message["calls"])}
+            valid = message if native_items(message, self._origin) else self._valid(message)
             self._used.update(call["id"] for call in valid["calls"])
             return valid
         if message["role"] == "tools" and self._renamed:
@@ -68,15 +67,18 @@ class Translation:
             return {**message, "results": results}
         return message
 
-    def _calls(self, calls: Sequence[ToolCall]) -> list[ToolCall]:
-        for call in calls:
-            if call["id"] in self._used or not _ID.fullmatch(call["id"]):
+    def _valid(self, message: AssistantMessage) -> AssistantMessage:
+        """An answer of another model, or one that goes back in plain form."""
+        is_of_other = bool(message["native"])
+        for call in message["calls"]:
+            if is_of_other or call["id"] in self._used or not _ID.fullmatch(call["id"]):
                 self._renamed[call["id"]] = f"call_{len(self._used)}_{len(self._renamed)}"
-        return [
+        calls: list[ToolCall] = [
             {
                 **call,
                 "id": self._renamed.get(call["id"], call["id"]),
                 "name": _NOT_IN_NAMES.sub("_", call["name"]),
             }
-            for call in calls
+            for call in message["calls"]
         ]
+        return {**message, "calls": calls}

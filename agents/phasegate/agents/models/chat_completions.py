@@ -41,7 +41,7 @@ _FAILED = "error"
 """Word of gateways for an answer that its provider broke off. Source: OpenRouter's API reference, "Errors"."""
 
 
-class _Problem(BaseModel):
+class _Problem(BaseModel, extra="allow"):
     code: str | int | None = None
     type: str | None = None
     message: str = "no message"
@@ -77,7 +77,8 @@ class _Document(BaseModel):
         if isinstance(self.error, str):
             raise ResponseFailed("error", self.error)
         if self.error is not None:
-            raise ResponseFailed(str(self.error.code or self.error.type or "error"), self.error.message)
+            word = str(self.error.code or self.error.type or "error")
+            raise ResponseFailed(word, self.error.message, self.error.model_dump())
 
 
 class _Function(BaseModel):

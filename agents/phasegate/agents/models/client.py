@@ -14,7 +14,6 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Protocol, TypeAlias
 
 import httpx
@@ -22,7 +21,7 @@ from pydantic import TypeAdapter
 
 from phasegate.agents.models.chat_completions import ChatCompletionsProtocol
 from phasegate.agents.models.conversation import JsonObject, Reply, ToolSpec, encode_json
-from phasegate.agents.models.failures import error_of_answer, error_of_status
+from phasegate.agents.models.failures import error_of_answer, error_of_status, given_up
 from phasegate.agents.models.keys import BASE_URL_VARIABLES
 from phasegate.agents.models.messages import MessagesProtocol
 from phasegate.agents.models.names import ModelName, Provider
@@ -87,6 +86,8 @@ class ModelClient(Protocol):
 
         Raises:
             ModelUnavailable: The provider was out of reach, overloaded, or cut the stream, on every try.
+            ModelLimited: The limit of the account is reached.
+            ModelDeclined: A filter of the provider refused the request.
             ModelRefused: The provider will not answer this request.
             ModelKeyMissing: The provider does not accept the key.
             RehearsalDeparted: The request does not match the rehearsal's script.
@@ -159,8 +160,7 @@ class _HttpModelClient:
                 retry_after = error.context.get("retry_after_seconds")
                 delay = retry_after if isinstance(retry_after, float) else self.retries.delay_seconds(tries)
                 if tries >= self.retries.tries or delay > self.retries.longest_delay_seconds:
-                    message = f"{error.message} ({tries} tries)"
-                    raise ModelUnavailable(message, delay=timedelta(seconds=delay), tries=tries) from error
+                    raise given_up(error, tries, delay, self.retries.longest_delay_seconds) from error
             await self.retries.sleep(delay)
         raise AssertionError("itertools.count does not end")
 

@@ -1,25 +1,35 @@
 """Errors for a provider's refusals: each HTTP status or reported error becomes one of phasegate's tree.
 
-Only `client` calls it. Source: the "Errors" pages of both providers, and which statuses their SDKs try again.
+Only `client` calls it. `error_rules` has the table of what is sent again; `reset_times` reads when a limit ends.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Any, cast
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from phasegate.agents.models.error_rules import ErrorRule, rule_for
 from phasegate.agents.models.keys import KEY_VARIABLES
 from phasegate.agents.models.names import ModelName
+from phasegate.agents.models.reset_times import (
+    asked_wait,
+    limit_end,
+    local_time,
+    next_month,
+    reset_of_headers,
+    wait_of_message,
+)
 from phasegate.agents.models.stops import Stop
 from phasegate.agents.models.wire import ResponseFailed
 from phasegate.infra.errors import (
     ModelDeclined,
     ModelKeyMissing,
+    ModelLimited,
     ModelRefused,
     ModelUnavailable,
     PhasegateError,
@@ -29,37 +39,11 @@ from phasegate.infra.errors import (
 REHEARSAL_DEPARTED = "rehearsal_departed"
 """The `error.type` with which the rehearsal server says that a request does not match the script."""
 
-_TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
-_TEMPORARY_KINDS = frozenset(
-    {
-        "api_error",
-        "internal_server_error",
-        "overloaded_error",
-        "rate_limit_error",
-        "rate_limit_exceeded",
-        "server_error",
-        "server_overloaded",
-        "timeout_error",
-        "vector_store_timeout",
-    }
-)
-_NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
-"""Sent as 429, but no waiting helps."""
-
 _LONGEST_MESSAGE = 600
-_LONGEST_WAIT = timedelta(days=1)
-
-
-class _Error(BaseModel):
-    type: str | None = None
-    code: str | int | None = None
-    message: str = ""
-    stage: str | None = None
-    turn: int | None = None
 
 
 class _Body(BaseModel):
-    error: _Error | str
+    error: dict[str, Any] | str
 
 
 def error_of_status(name: ModelName, key: str, response: httpx.Response, content: bytes) -> PhasegateError:
@@ -71,11 +55,14 @@ def error_of_status(name: ModelName, key: str, response: httpx.Response, content
         response: Its status and headers.
         content: Its body.
     """
-    error, status = _read(content), response.status_code
-    message = error.message or f"HTTP {status} {response.reason_phrase}".strip()
+    facts, status = _read(content), response.status_code
+    message = _line(facts.get("message")) or f"HTTP {status} {response.reason_phrase}".strip()
     message = message.replace(key, "…") if key else message
-    if error.type == REHEARSAL_DEPARTED:
-        return RehearsalDeparted(message, stage=error.stage, turn=error.turn)
+    if facts.get("type") == REHEARSAL_DEPARTED:
+        return RehearsalDeparted(str(facts.get("message")), stage=facts.get("stage"), turn=facts.get("turn"))
+    rule = rule_for(status, _words(facts), message)
+    if rule is not None and rule.outcome != "retry":
+        return _stopping(name, rule, facts, message, response.headers)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         variable = KEY_VARIABLES[name.provider]
         return ModelKeyMissing(
@@ -84,15 +71,22 @@ def error_of_status(name: ModelName, key: str, response: httpx.Response, content
             variable=variable,
             status=status,
         )
-    if error.type in _NO_MONEY or error.code in _NO_MONEY:
-        return ModelRefused(
-            f"{name}: {message}", remedy="Check the plan and the billing of the account the key belongs to."
-        )
-    if _is_temporary(response):
-        after = _asked_for(response.headers)
-        retry_after = None if after is None else after.total_seconds()
-        return ModelUnavailable(f"{name}: {message}", delay=after, status=status, retry_after_seconds=retry_after)
+    if _is_retried(rule, response.headers):
+        return _unavailable(name, message, response.headers)
     return ModelRefused(f"{name} refused the request: {message}", remedy=_remedy(status), status=status)
+
+
+def error_of_answer(name: ModelName, failure: ResponseFailed) -> PhasegateError:
+    """The error for a failure that the provider reported inside its answer."""
+    message, words = f"{_line(failure)} ({failure.kind})", {failure.kind, *_words(failure.facts)}
+    rule = rule_for(None, words, message)
+    if rule is None and failure.kind.isascii() and failure.kind.isdecimal():  # gateways put the status there
+        rule = rule_for(int(failure.kind[:3]), words, message)
+    if rule is None:
+        return ModelRefused(f"{name}: {message}", kind=failure.kind)
+    if rule.outcome == "retry":
+        return _unavailable(name, message, {})
+    return _stopping(name, rule, failure.facts, message, {})
 
 
 def declined(model: str, stop: Stop) -> ModelDeclined:
@@ -101,55 +95,75 @@ def declined(model: str, stop: Stop) -> ModelDeclined:
     return ModelDeclined(f"{model} refused to answer ({stop['word']}){reason}", model=model, word=stop["word"])
 
 
-def error_of_answer(name: ModelName, failure: ResponseFailed) -> PhasegateError:
-    """The error for a failure that the provider reported inside its answer."""
-    temporary = failure.kind in _TEMPORARY_KINDS or failure.kind == "429" or failure.kind.startswith("5")
-    error = ModelUnavailable if temporary else ModelRefused
-    return error(f"{name}: {failure} ({failure.kind})", kind=failure.kind)
+def given_up(error: ModelUnavailable, tries: int, wait_seconds: float, longest_seconds: float) -> ModelUnavailable:
+    """The error for a request that is not sent again.
+
+    Args:
+        error: The last failure.
+        tries: The number of times that the request was sent.
+        wait_seconds: The next wait.
+        longest_seconds: The longest wait; a longer one is left to the caller, and the error tells when it ends.
+    """
+    wait = timedelta(seconds=wait_seconds)
+    until = f", asks to wait until {local_time(datetime.now(UTC) + wait)}" if wait_seconds > longest_seconds else ""
+    message = f"{error.message} ({tries} {'try' if tries == 1 else 'tries'}{until})"
+    return ModelUnavailable(message, delay=wait, remedy=_LATER, tries=tries)
 
 
-def _read(content: bytes) -> _Error:
+_LATER = (
+    "`phasegate resume RUN` asks again. Models named under `[agents] fallback` in phasegate.toml "
+    "take over by themselves."
+)
+
+
+def _stopping(
+    name: ModelName, rule: ErrorRule, facts: Mapping[str, Any], message: str, headers: Mapping[str, str]
+) -> PhasegateError:
+    """The error for a limit or a refusal, which no retry mends."""
+    if rule.outcome == "declined":
+        return ModelDeclined(f"{name} refused to answer: {message}", model=str(name))
+    now = datetime.now(UTC)
+    end = limit_end(facts, message, headers, now) or (next_month(now) if rule.ends == "month" else None)
+    until = f" until {local_time(end)}" if end is not None else ""
+    return ModelLimited(
+        f"{name} has reached a limit of its account{until}: {message}",
+        model=str(name),
+        until=end.isoformat() if end is not None else "",
+    )
+
+
+def _unavailable(name: ModelName, message: str, headers: Mapping[str, str]) -> ModelUnavailable:
+    now = datetime.now(UTC)
+    waits = (asked_wait(headers, now), reset_of_headers(headers, now), wait_of_message(message))
+    after = next((wait for wait in waits if wait is not None), None)
+    retry_after = None if after is None else after.total_seconds()
+    return ModelUnavailable(f"{name}: {message}", delay=after, retry_after_seconds=retry_after)
+
+
+def _read(content: bytes) -> Mapping[str, Any]:
+    """The provider's error, or the text of the body as its message."""
     try:
         error = _Body.model_validate_json(content).error
     except ValidationError:
-        return _Error(message=" ".join(content.decode("utf-8", "replace").split())[:_LONGEST_MESSAGE])
-    return _Error(message=error) if isinstance(error, str) else error
+        return {"message": content.decode("utf-8", "replace")}
+    return {"message": error} if isinstance(error, str) else error
 
 
-def _is_temporary(response: httpx.Response) -> bool:
-    """True if a retry may help, by the provider's own header or else by the status."""
-    header: str | None = response.headers.get("x-should-retry")
-    if header in {"true", "false"}:
-        return header == "true"
-    return response.status_code in _TEMPORARY_STATUSES or response.is_server_error
+def _words(facts: Mapping[str, Any]) -> set[str]:
+    """The types and codes of an error: some providers put the telling one into its details."""
+    details = facts.get("details")
+    inner = cast("Mapping[str, Any]", details).get("error_code") if isinstance(details, dict) else None
+    return {str(word) for word in (facts.get("type"), facts.get("code"), inner) if isinstance(word, str)}
 
 
-def _asked_for(headers: httpx.Headers) -> timedelta | None:
-    """The wait that the provider asks for: milliseconds come first, as in the SDKs."""
-    milliseconds = headers.get("retry-after-ms", "")
-    if milliseconds.isascii() and milliseconds.isdecimal():
-        return min(timedelta(milliseconds=int(milliseconds[:12])), _LONGEST_WAIT)
-    return _retry_after(headers.get("retry-after", ""))
+def _line(text: object) -> str:
+    return " ".join(str(text or "").split())[:_LONGEST_MESSAGE]
 
 
-def _retry_after(value: str) -> timedelta | None:
-    """Parse `Retry-After`: seconds or an HTTP date. Source: RFC 9110, 10.2.3.
-
-    Returns:
-        The wait, or None if the header is missing or malformed.
-    """
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        seconds = (aware - datetime.now(UTC)).total_seconds()
-    if not math.isfinite(seconds):
-        return None
-    return timedelta(seconds=min(max(seconds, 0.0), _LONGEST_WAIT.total_seconds()))
+def _is_retried(rule: ErrorRule | None, headers: Mapping[str, str]) -> bool:
+    """True if a retry may help, by the provider's own header or else by the table."""
+    header = headers.get("x-should-retry")
+    return header == "true" if header in {"true", "false"} else rule is not None
 
 
 def _remedy(status: int) -> str:

@@ -37,7 +37,7 @@ _STOP_WORDS = StopWords(
 """`pause_turn` is none of them: only the provider's own tools pause, and phasegate names none."""
 
 
-class _Problem(BaseModel):
+class _Problem(BaseModel, extra="allow"):
     type: str = "error"
     message: str = "no message"
 
@@ -116,7 +116,7 @@ class _StreamAccumulator:
                 self._finished = True
             case "error":
                 problem = parsed.error or _Problem()
-                raise ResponseFailed(problem.type, problem.message)
+                raise ResponseFailed(problem.type, problem.message, problem.model_dump())
             case _:
                 pass
         return ""
@@ -205,7 +205,7 @@ class MessagesProtocol:
         """As `wire.WireProtocol`."""
         parsed = _Document.model_validate(document)
         if parsed.error is not None:
-            raise ResponseFailed(parsed.error.type, parsed.error.message)
+            raise ResponseFailed(parsed.error.type, parsed.error.message, parsed.error.model_dump())
         blocks = [_Block.model_validate(block) for block in parsed.content]
         calls = [read_call(block.id, block.name, _raw(block.input)) for block in blocks if block.type == "tool_use"]
         inputs = iter(arguments_to_show(call) for call in calls)

@@ -32,10 +32,14 @@ _STOP_WORDS = StopWords(whole=frozenset(), refused=frozenset({"content_filter"})
 """Reasons of `incomplete_details`."""
 
 
-class _Problem(BaseModel):
+class _Problem(BaseModel, extra="allow"):
     code: str | None = None
     type: str | None = None
     message: str = "no message"
+
+    def failure(self) -> ResponseFailed:
+        """The failure that this error is."""
+        return ResponseFailed(self.code or self.type or "error", self.message, self.model_dump())
 
 
 class _InputDetails(BaseModel):
@@ -107,7 +111,7 @@ class _StreamAccumulator:
                 self._document = parsed.response | {"output": parsed.response.get("output") or self._items}
             case "error":
                 problem = parsed.error or _Problem(code=parsed.code, message=parsed.message)
-                raise ResponseFailed(problem.code or problem.type or "error", problem.message)
+                raise problem.failure()
             case _:
                 pass
         return ""
@@ -168,7 +172,7 @@ class ResponsesProtocol:
         response = _Response.model_validate(document)
         if response.status not in {"completed", "incomplete"}:
             problem = response.error or _Problem(message=f"the response ended as {response.status}")
-            raise ResponseFailed(problem.code or problem.type or "error", problem.message)
+            raise problem.failure()
         items = [_Item.model_validate(item) for item in response.output]
         contents = [content for item in items if item.type == "message" for content in item.content or []]
         calls = [read_call(item.call_id, item.name, item.arguments) for item in items if item.type == "function_call"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from phasegate.agents.models.calls import Translation, repaired
 from phasegate.agents.models.conversation import (
@@ -97,12 +97,13 @@ class ResponseFailed(Exception):
 
     Attributes:
         kind: The provider's word for it (`overloaded_error`, `rate_limit_exceeded`, …).
+        facts: The whole error, as the provider gave it.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
-        """Keep the provider's word and its message."""
+    def __init__(self, kind: str, message: str, facts: Mapping[str, Any] | None = None) -> None:
+        """Keep the provider's word, its message and the whole error."""
         super().__init__(message)
-        self.kind = kind
+        self.kind, self.facts = kind, facts or {}
 
 
 class StreamAccumulator(Protocol):
