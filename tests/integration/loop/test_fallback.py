@@ -133,7 +133,7 @@ async def test_cut_answers_are_no_case_for_a_fallback(office: AgentHarness, stub
 
 
 async def killed_while_asked(office: AgentHarness, stub: ModelStub, model: str, requests: int) -> None:
-    """Let the agent work until a model has been asked so many times, and kill it in the middle of the last request."""
+    """Kill the agent in the middle of a model's request of this number."""
     working = asyncio.create_task(office.work("openai:a"))
     while len(stub.asked_of(model)) < requests:  # noqa: ASYNC110  the stub has no event to wait for
         await asyncio.sleep(0.01)
