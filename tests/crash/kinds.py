@@ -33,6 +33,7 @@ NOT_IN_SCENES = {
     "run.rewind-requested": "by rewind",
     "run.rewound": "by rewind",
     "effect.stuck": "an effect that cannot be undone: a merge that later commits conflict with",
+    "model.replaced": "a model that is down, limited or refuses; see tests/integration/loop/test_fallback.py",
     "gate.void": "a gate whose subject changes after it was opened",
     "gate.outdated": "another run's release while a plan waits; see tests/integration/gates",
     "gate.shown": "a person who looks at a run; nothing waits for it",

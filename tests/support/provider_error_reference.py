@@ -14,8 +14,9 @@ Generated from `agents/phasegate/agents/models/provider_errors.toml` by
 once, and 401 and 403 name the variable of the key. `x-should-retry` in an answer goes before the status.
 
 *Again*: sent up to five times, after the wait that the provider asks for, or about 1, 2, 4 and 8 seconds. A wait of
-more than a minute is left to you, and the error says until when. *Limit* and *declined* are not sent again. After all
-three, the next model of `[agents] fallback` takes over ([Models](models.md#when-a-model-does-not-answer)).
+more than a minute is left to you, and the error says until when. *Limit* and *declined* are not sent again, but a limit
+that ends within a minute is waited for. After all three, the next model of `[agents] fallback` takes over
+([Models](models.md#when-a-model-does-not-answer)).
 
 A wait and the end of a limit come from `resets_at`, `resets_in_seconds`, `Retry-After` (seconds or a date),
 `retry-after-ms`, `x-ratelimit-reset-*` and `anthropic-ratelimit-*-reset` of what has nothing left, and from the message

@@ -261,6 +261,26 @@ async def test_a_rate_limit_is_waited_for(client_of: Any, provider: Any, sleeper
     assert sleeper.slept == [pytest.approx(seconds)]
 
 
+async def test_a_limit_that_ends_in_a_moment_is_waited_for(
+    client_of: Any, provider: Any, sleeper: Any, name: str
+) -> None:
+    error = {"type": "usage_limit_reached", "message": "used up", "resets_in_seconds": 3}
+    canned(provider, status=429, parts=[json.dumps({"error": error}).encode()], content_type="application/json")
+    provider.says(*WHOLE[name])
+    assert await answered(client_of(name)) == "Hello."
+    assert sleeper.slept == [pytest.approx(3.0, abs=0.5)]
+
+
+async def test_a_server_error_is_not_put_off_until_a_rate_limit_ends(
+    client_of: Any, provider: Any, sleeper: Any, name: str
+) -> None:
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "23h"}
+    canned(provider, status=503, headers=headers)
+    provider.says(*WHOLE[name])
+    assert await answered(client_of(name)) == "Hello."
+    assert sleeper.slept == [1.0]
+
+
 async def test_a_wait_that_is_too_long_says_until_when(client_of: Any, provider: Any, sleeper: Any, name: str) -> None:
     canned(provider, status=429, headers={"x-ratelimit-reset-requests": "23h0m0s"}, parts=[b"slow"])
     with pytest.raises(ModelUnavailable, match=r"\(1 try, asks to wait until .* XST\)") as caught:

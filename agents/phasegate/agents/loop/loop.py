@@ -143,7 +143,8 @@ class _AgentRun(Generic[Draft]):
             if thread["stopped"]:
                 raise AgentStopped(
                     f"the agent of stage {self._attempt.stage} was stopped: {thread['stopped']}",
-                    remedy="See `phasegate logs RUN`; `phasegate resume RUN` lets it go on.",
+                    remedy="See `phasegate logs RUN`; `phasegate resume RUN` lets it go on, "
+                    'and `phasegate steer RUN "…"` tells it how.',
                 )
         return {"draft": thread["draft"]}
 

@@ -40,6 +40,8 @@ REHEARSAL_DEPARTED = "rehearsal_departed"
 """The `error.type` with which the rehearsal server says that a request does not match the script."""
 
 _LONGEST_MESSAGE = 600
+_SHORT = timedelta(minutes=1)
+"""A limit that ends so soon is waited for, as a rate limit is."""
 
 
 class _Body(BaseModel):
@@ -72,7 +74,7 @@ def error_of_status(name: ModelName, key: str, response: httpx.Response, content
             status=status,
         )
     if _is_retried(rule, response.headers):
-        return _unavailable(name, message, response.headers)
+        return _unavailable(name, message, response.headers, status)
     return ModelRefused(f"{name} refused the request: {message}", remedy=_remedy(status), status=status)
 
 
@@ -124,6 +126,8 @@ def _stopping(
         return ModelDeclined(f"{name} refused to answer: {message}", model=str(name))
     now = datetime.now(UTC)
     end = limit_end(facts, message, headers, now) or (next_month(now) if rule.ends == "month" else None)
+    if end is not None and end - now <= _SHORT:
+        return _waiting(name, message, end - now)
     until = f" until {local_time(end)}" if end is not None else ""
     return ModelLimited(
         f"{name} has reached a limit of its account{until}: {message}",
@@ -132,12 +136,19 @@ def _stopping(
     )
 
 
-def _unavailable(name: ModelName, message: str, headers: Mapping[str, str]) -> ModelUnavailable:
+def _unavailable(
+    name: ModelName, message: str, headers: Mapping[str, str], status: int | None = None
+) -> ModelUnavailable:
     now = datetime.now(UTC)
-    waits = (asked_wait(headers, now), reset_of_headers(headers, now), wait_of_message(message))
-    after = next((wait for wait in waits if wait is not None), None)
-    retry_after = None if after is None else after.total_seconds()
-    return ModelUnavailable(f"{name}: {message}", delay=after, retry_after_seconds=retry_after)
+    reset = reset_of_headers(headers, now) if status == HTTPStatus.TOO_MANY_REQUESTS else None
+    waits = (asked_wait(headers, now), reset, wait_of_message(message))
+    return _waiting(name, message, next((wait for wait in waits if wait is not None), None))
+
+
+def _waiting(name: ModelName, message: str, wait: timedelta | None) -> ModelUnavailable:
+    """The error for a request that is sent again after a wait, if the provider asks for one."""
+    seconds = None if wait is None else max(wait.total_seconds(), 0.0)
+    return ModelUnavailable(f"{name}: {message}", delay=wait, retry_after_seconds=seconds)
 
 
 def _read(content: bytes) -> Mapping[str, Any]:
