@@ -50,3 +50,22 @@ def test_it_follows_the_base_branch_that_the_policy_names(tmp_path: Path) -> Non
 
     policy.write_text(policy.read_text() + "\n")
     assert policy_of(repository, home).outcome == "warning"
+
+
+def test_it_asks_for_the_key_of_each_fallback(tmp_path: Path) -> None:
+    """Mutation tried: only the first model of each stage is looked at."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    git(repository, "init", "-q", "-b", "main")
+    (repository / "phasegate.toml").write_text(
+        '[project]\ntest = "true {junit}"\n[lifecycle]\nstages = ["prd"]\n'
+        '[agents]\nmodel = "openai:a"\nfallback = ["anthropic:b"]\n'
+    )
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "Policy")
+    context = CheckContext(Settings(home=tmp_path / "home"), {"OPENAI_API_KEY": "k"}, repository)
+    results = {result.name: result for result in run_checks(context)}
+    assert results["key of openai"].outcome == "ok"
+    assert results["key of anthropic"].outcome == "failed"
+    assert "Policy wants anthropic:b." in results["key of anthropic"].detail
+    assert results["key of compatible"].outcome == "warning"
