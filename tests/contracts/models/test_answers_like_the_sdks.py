@@ -251,4 +251,4 @@ async def test_what_one_model_made_is_not_sent_to_another(client_of: Any, provid
         encoder = client_of(other).conversation("", [], "thread")
         encoder.append(reply.message)
         assert b"gAAA" not in encoder.body()
-        assert b"call_1" in encoder.body()
+        assert b"read_file" in encoder.body()
