@@ -11,6 +11,7 @@
     │   ├── SandboxMissing     the sandbox's program is not installed
     │   ├── PortTaken          another process listens there
     │   ├── EngineUnavailable  no engine answers
+    │   ├── DocumentUnreadable a document from outside does not hold, or is past a bound
     │   ├── NotAllowed         this person may not do that, or nobody may now
     │   └── NotFound           no such run, gate or artifact
     ├── TemporaryError         tried again after `delay`
@@ -161,6 +162,32 @@ class EngineUnavailable(ConfigError):
 
     code = "engine"
     remedy = "Start it with `phasegate up`."
+
+
+class DocumentUnreadable(ConfigError, ValueError):
+    """A document from outside cannot be read.
+
+    It is a `ValueError` too, so that a validator of pydantic may raise it.
+    """
+
+    code = "document"
+    remedy = "Correct it; `docs/operations.md` has the bounds within which phasegate reads."
+
+    @property
+    def reason(self) -> str:
+        """A clause that says why, without the document's name."""
+        return str(self.context.get("reason") or self.message)
+
+    @property
+    def line(self) -> int | None:
+        """The line, from 1; `None` if there is none."""
+        line = self.context.get("line")
+        return line if isinstance(line, int) else None
+
+    @property
+    def key(self) -> str:
+        """The key or item, as a person writes it; empty if there is none."""
+        return str(self.context.get("key", ""))
 
 
 class NotAllowed(ConfigError):

@@ -9,8 +9,9 @@ import pytest
 
 from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport
+from phasegate.infra.metrics.sources.duckdb_process import QueryRefused
 from phasegate.infra.metrics.sources.duckdb_worker import CHARACTERS, ROWS
-from phasegate.infra.metrics.tables import QueryRefused, Tables
+from phasegate.infra.metrics.tables import Tables
 
 NOON = datetime(2026, 1, 1, 14, tzinfo=timezone(timedelta(hours=2)))
 MEASURED = MetricReport(

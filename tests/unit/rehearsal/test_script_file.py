@@ -54,7 +54,7 @@ CASES = [
     Case("bytes", "title: Ü", "title: [{a: !!binary aGk=}]", "line 7, stages.prd[1].finish.title[0].a", "JSON"),
     Case("infinity", "title: Ü", "title: .inf", "line 7, stages.prd[1].finish", "infinity"),
     Case("key no text", "title: Ü", "1: Ü", "line 7, stages.prd[1].finish", "must be text"),
-    Case("key twice", "  implementation#2:", "  prd:", "line 8, prd", "given twice"),
+    Case("key twice", "  implementation#2:", "  prd:", "line 8, stages.prd", "given twice"),
     Case("unknown fault", "cut_stream", "cut", "line 11, faults[0].kind", "'cut_stream'"),
     Case("fault beyond", "turn: 2", "turn: 3", "line 11, faults[0].turn", "prd has no such turn"),
     Case("fault at nothing", "stage: prd, turn", "stage: testing, turn", "line 11, faults[0].turn", "no such turn"),

@@ -140,8 +140,8 @@ class Bad:
         Bad(b"---\nlabels: [[a]]\n---\nBody", "labels must be a list of texts"),
         Bad(b"---\na: &x [1]\nb: [*x, *x]\n---\nBody", "line 3: aliases"),
         Bad(b"---\na: " + b"[" * 500 + b"]" * 500 + b"\n---\nBody", "line 2: it is nested more than 20 deep"),
-        Bad(b"---\na: " + b"x" * 70_000 + b"\n---\nBody", "over 65536 characters"),
-        Bad(b"---\n? [a, b]\n: c\n---\nBody", "line 2: found unhashable key"),
+        Bad(b"---\na: " + b"x" * 70_000 + b"\n---\nBody", "longer than 65,536 characters"),
+        Bad(b"---\n? [a, b]\n: c\n---\nBody", "line 2: a key must be text"),
         Bad(b"---\na: \x07\n---\nBody", "front matter does not hold"),
     ],
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from phasegate.agents.models.conversation import parse_arguments
-from phasegate.infra.surrogates import mend_text, mend_value
+from phasegate.infra.documents.text import mend_text, mend_value
 from phasegate.infra.tickets.front_matter import parse_ticket_text
 
 

@@ -13,9 +13,11 @@ from pydantic import BaseModel, Field
 
 from phasegate.agents.models.calls import new_call_id
 from phasegate.agents.models.conversation import (
+    ANSWER,
     AssistantMessage,
     JsonObject,
     Message,
+    TokenCount,
     TokenUsage,
     ToolCall,
     ToolSpec,
@@ -26,6 +28,7 @@ from phasegate.agents.models.conversation import (
 )
 from phasegate.agents.models.stops import StopWords, refusal
 from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed, parsed_response
+from phasegate.infra.documents.json_text import read_json
 
 _STOP_WORDS = StopWords(
     whole=frozenset(
@@ -48,13 +51,13 @@ class _Problem(BaseModel, extra="allow"):
 
 
 class _PromptDetails(BaseModel):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: TokenCount = 0
+    cache_write_tokens: TokenCount = 0
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: TokenCount = 0
+    completion_tokens: TokenCount = 0
     prompt_tokens_details: _PromptDetails | None = None
 
 
@@ -134,7 +137,7 @@ class _StreamAccumulator:
         """As `wire.StreamAccumulator`."""
         if event.strip() == "[DONE]":
             return ""
-        chunk = _Document.model_validate_json(event)
+        chunk = _Document.model_validate(read_json(event, "an event", ANSWER))
         chunk.raise_error()
         self._model = chunk.model or self._model
         if chunk.usage is not None:
@@ -279,6 +282,4 @@ def _usage(usage: _Usage | None) -> TokenUsage:
     if usage is None:
         return TokenUsage()
     details = usage.prompt_tokens_details or _PromptDetails()
-    return TokenUsage(
-        usage.prompt_tokens, details.cached_tokens or 0, usage.completion_tokens, details.cache_write_tokens or 0
-    )
+    return TokenUsage(usage.prompt_tokens, details.cached_tokens, usage.completion_tokens, details.cache_write_tokens)

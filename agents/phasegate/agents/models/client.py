@@ -17,10 +17,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import httpx
-from pydantic import TypeAdapter
 
 from phasegate.agents.models.chat_completions import ChatCompletionsProtocol
-from phasegate.agents.models.conversation import JsonObject, Reply, ToolSpec, encode_json
+from phasegate.agents.models.conversation import ANSWER, JsonObject, Reply, ToolSpec, encode_json
 from phasegate.agents.models.failures import error_of_answer, error_of_status, given_up
 from phasegate.agents.models.keys import BASE_URL_VARIABLES
 from phasegate.agents.models.messages import MessagesProtocol
@@ -28,7 +27,10 @@ from phasegate.agents.models.names import ModelName, Provider
 from phasegate.agents.models.responses import ResponsesProtocol
 from phasegate.agents.models.sse import SseDecoder
 from phasegate.agents.models.wire import Encoder, ResponseFailed, WireProtocol
-from phasegate.infra.errors import ModelKeyMissing, ModelUnavailable
+from phasegate.infra.documents.bounds import MIB, DocumentBounds
+from phasegate.infra.documents.http_body import BoundedBody, joined_body
+from phasegate.infra.documents.json_text import read_json_table
+from phasegate.infra.errors import DocumentUnreadable, ModelKeyMissing, ModelUnavailable
 
 _PROTOCOLS: dict[Provider, Callable[[], WireProtocol]] = {
     "openai": ResponsesProtocol,
@@ -42,7 +44,7 @@ _PUBLIC_URLS: dict[Provider, str] = {
 _TIMEOUT = httpx.Timeout(600, connect=10)
 """A model may think for minutes before the next byte. Source: the official SDKs' default."""
 _EXTENSIONS = {"timeout": _TIMEOUT.as_dict()}
-_JSON_OBJECT = TypeAdapter(JsonObject)
+_REFUSAL = DocumentBounds(size=MIB)
 Redact: TypeAlias = Callable[[JsonObject], JsonObject]
 
 
@@ -174,7 +176,7 @@ class _HttpModelClient:
             response = await self.http.send(request, stream=True, follow_redirects=False)
             try:
                 if not response.is_success:
-                    raise error_of_status(self.name, self.key, response, await response.aread())
+                    raise error_of_status(self.name, self.key, response, await _beginning(response))
                 document, received = await self._receive(response, on_text)
             finally:
                 await response.aclose()
@@ -204,20 +206,28 @@ class _HttpModelClient:
             The answer and its bytes; nothing is returned before the terminal event.
         """
         if "json" in response.headers.get("content-type", ""):  # a server that does not stream
-            received = await response.aread()
             with _reading(self.name):
-                return _JSON_OBJECT.validate_json(received), received
-        decoder, assembly, chunks = SseDecoder(), self.protocol.accumulator(), list[bytes]()
+                received = await joined_body(response.aiter_bytes(), "the answer", ANSWER)
+                return read_json_table(received, "the answer", ANSWER), received
+        decoder, assembly, body = SseDecoder(), self.protocol.accumulator(), BoundedBody("the answer", ANSWER)
         async for chunk in response.aiter_bytes():
-            chunks.append(chunk)
             with _reading(self.name):
+                body.add(chunk)
                 texts = [assembly.add(event) for event in decoder.feed(chunk)]
             if on_text is not None and (text := "".join(texts)):
                 on_text(text)
         document = assembly.document()
         if document is None:
             raise ModelUnavailable(f"{self.name} ended its stream before the answer was whole")
-        return document, b"".join(chunks)
+        return document, body.content()
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """Body of a refusal; nothing of one that is longer than a refusal is."""
+    try:
+        return await joined_body(response.aiter_bytes(), "the answer", _REFUSAL)
+    except DocumentUnreadable:
+        return b""
 
 
 @contextmanager

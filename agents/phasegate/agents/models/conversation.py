@@ -9,13 +9,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, cast
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict
+
+from pydantic import BeforeValidator, Field
 
 from phasegate.agents.models.stops import Stop
-from phasegate.infra.surrogates import mend_value
+from phasegate.infra.documents.bounds import MIB, DocumentBounds
+from phasegate.infra.documents.json_text import read_json_table
+from phasegate.infra.errors import DocumentUnreadable
 
 JsonObject: TypeAlias = dict[str, Any]
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+ANSWER = DocumentBounds(size=32 * MIB)
+"""Bounds of a whole answer, and of each of its events."""
+ARGUMENTS = DocumentBounds(size=8 * MIB, depth=64, values=200_000)
+"""Bounds of one call's arguments."""
+TokenCount: TypeAlias = Annotated[
+    int, BeforeValidator(lambda count: 0 if count is None else count), Field(ge=0, le=2**53)
+]
+"""Count of tokens as a provider gives it; null is none. What is larger is no count, and does not fit a database."""
 StopReason = Literal["end", "calls", "cut", "refusal"]
 
 
@@ -148,10 +160,9 @@ def parse_arguments(raw: str) -> JsonObject | None:
     if not raw.strip():
         return {}
     try:
-        value: Any = mend_value(json.loads(raw, parse_constant=_refuse_constant))
-    except (ValueError, RecursionError):
+        return read_json_table(raw, "the arguments", ARGUMENTS)
+    except DocumentUnreadable:
         return None
-    return cast("JsonObject", value) if isinstance(value, dict) else None
 
 
 def arguments_to_show(call: ToolCall) -> JsonObject:
@@ -172,5 +183,12 @@ def encode_json(value: object) -> bytes:
     return _COMPACT.encode(value).encode("utf-8", "replace")
 
 
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+def text_of(value: object) -> str:
+    """A field of text as a provider gave it; a field that is null or missing is empty.
+
+    Raises:
+        ValueError: It is something else than text.
+    """
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise ValueError(f"a text was expected, not a {type(value).__name__}")

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from phasegate.agents.models.error_rules import ErrorRule, rule_for
 from phasegate.agents.models.keys import KEY_VARIABLES
@@ -26,6 +26,7 @@ from phasegate.agents.models.reset_times import (
 )
 from phasegate.agents.models.stops import Stop
 from phasegate.agents.models.wire import ResponseFailed
+from phasegate.infra.documents.json_text import read_json
 from phasegate.infra.errors import (
     ModelDeclined,
     ModelKeyMissing,
@@ -154,8 +155,8 @@ def _waiting(name: ModelName, message: str, wait: timedelta | None) -> ModelUnav
 def _read(content: bytes) -> Mapping[str, Any]:
     """The provider's error, or the text of the body as its message."""
     try:
-        error = _Body.model_validate_json(content).error
-    except ValidationError:
+        error = _Body.model_validate(read_json(content, "the answer")).error
+    except ValueError:
         return {"message": content.decode("utf-8", "replace")}
     return {"message": error} if isinstance(error, str) else error
 

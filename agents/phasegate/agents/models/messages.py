@@ -7,23 +7,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from pydantic import BaseModel
 
 from phasegate.agents.models.conversation import (
+    ANSWER,
     AssistantMessage,
     JsonObject,
     Message,
+    TokenCount,
     TokenUsage,
     ToolSpec,
     arguments_to_show,
     encode_json,
     native_items,
     read_call,
+    text_of,
 )
 from phasegate.agents.models.stops import StopWords
 from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed, parsed_response
+from phasegate.infra.documents.json_text import read_json
 
 API_VERSION = "2023-06-01"
 MAX_OUTPUT_TOKENS = 32_000
@@ -43,10 +47,10 @@ class _Problem(BaseModel, extra="allow"):
 
 
 class _Usage(BaseModel):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
+    input_tokens: TokenCount = 0
+    output_tokens: TokenCount = 0
+    cache_creation_input_tokens: TokenCount = 0
+    cache_read_input_tokens: TokenCount = 0
 
 
 class _Event(BaseModel):
@@ -100,7 +104,7 @@ class _StreamAccumulator:
 
     def add(self, event: str) -> str:
         """As `wire.StreamAccumulator`."""
-        parsed = _Event.model_validate_json(event)
+        parsed = _Event.model_validate(read_json(event, "an event", ANSWER))
         match parsed.type:
             case "message_start":
                 self._message = dict(parsed.message)
@@ -111,7 +115,7 @@ class _StreamAccumulator:
             case "message_delta":
                 self._message |= parsed.delta
                 counted = {key: value for key, value in parsed.usage.items() if value is not None}
-                self._message["usage"] = (self._message.get("usage") or {}) | counted
+                self._message["usage"] = _table(self._message.get("usage")) | counted
             case "message_stop":
                 self._finished = True
             case "error":
@@ -127,9 +131,9 @@ class _StreamAccumulator:
             raise ValueError(f"a delta came for block {index}, which has not begun")
         match delta.type:
             case "text_delta":
-                block["text"] = block.get("text", "") + delta.text
+                block["text"] = text_of(block.get("text")) + delta.text
             case "thinking_delta":
-                block["thinking"] = block.get("thinking", "") + delta.thinking
+                block["thinking"] = text_of(block.get("thinking")) + delta.thinking
             case "signature_delta":
                 block["signature"] = delta.signature
             case "input_json_delta":
@@ -224,6 +228,12 @@ class MessagesProtocol:
         )
 
 
+def _table(value: object) -> JsonObject:
+    if value is None or isinstance(value, dict):
+        return cast("JsonObject", value or {})
+    raise ValueError(f"a table was expected, not a {type(value).__name__}")
+
+
 def _raw(arguments: object) -> str:
     return arguments if isinstance(arguments, str) else encode_json(arguments or {}).decode()
 
@@ -241,5 +251,5 @@ def _is_blank(block: JsonObject) -> bool:
 
 
 def _usage(usage: _Usage) -> TokenUsage:
-    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    return TokenUsage((usage.input_tokens or 0) + read + written, read, usage.output_tokens or 0, written)
+    read, written = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
+    return TokenUsage(usage.input_tokens + read + written, read, usage.output_tokens, written)

@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from phasegate.agents.models.conversation import (
+    ANSWER,
     AssistantMessage,
     JsonObject,
     Message,
+    TokenCount,
     TokenUsage,
     ToolSpec,
     encode_json,
@@ -24,6 +26,7 @@ from phasegate.agents.models.conversation import (
 from phasegate.agents.models.stops import Stop, StopWords, cut, refusal
 from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed, parsed_response
 from phasegate.infra.artifacts import sha256
+from phasegate.infra.documents.json_text import read_json
 
 _LONGEST_CACHE_KEY = 64
 """The API refuses a longer `prompt_cache_key`."""
@@ -43,13 +46,13 @@ class _Problem(BaseModel, extra="allow"):
 
 
 class _InputDetails(BaseModel):
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
+    cached_tokens: TokenCount = 0
+    cache_write_tokens: TokenCount = 0
 
 
 class _Usage(BaseModel):
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: TokenCount = 0
+    output_tokens: TokenCount = 0
     input_tokens_details: _InputDetails | None = None
 
 
@@ -100,7 +103,7 @@ class _StreamAccumulator:
 
     def add(self, event: str) -> str:
         """As `wire.StreamAccumulator`."""
-        parsed = _Event.model_validate_json(event)
+        parsed = _Event.model_validate(read_json(event, "an event", ANSWER))
         match parsed.type:
             case "response.output_text.delta" if isinstance(parsed.delta, str):
                 return parsed.delta

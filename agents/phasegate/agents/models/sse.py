@@ -13,7 +13,7 @@ class SseDecoder:
 
     def __init__(self) -> None:
         """Start before the first byte."""
-        self._rest = b""
+        self._rest = bytearray()
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[str]:
@@ -22,7 +22,11 @@ class SseDecoder:
         Raises:
             UnicodeDecodeError: An event's data is not UTF-8.
         """
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._rest += chunk  # in place: one event may come in a thousand chunks
+        if b"\n" not in chunk:
+            return []
+        *lines, rest = bytes(self._rest).split(b"\n")
+        self._rest = bytearray(rest)
         finished: list[str] = []
         for line in lines:
             field = line.removesuffix(b"\r")

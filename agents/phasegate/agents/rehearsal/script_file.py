@@ -5,17 +5,18 @@ Flows call it before a run starts. It must not know how a script is played.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from phasegate.agents.rehearsal.script import Script
-from phasegate.infra.errors import ScriptError
+from phasegate.infra.documents.bounds import DocumentBounds
+from phasegate.infra.documents.yaml_text import Place, YamlDocument, read_yaml, spelled_place
+from phasegate.infra.errors import DocumentUnreadable, ScriptError
 
 MAX_BYTES = 4 * 1024 * 1024
+_BOUNDS = DocumentBounds(size=MAX_BYTES, depth=60, values=100_000)
 _SUPPORTED_VERSION = 1
 _REMEDY = "`phasegate schema` prints what a script may hold."
 _MESSAGES = {
@@ -25,22 +26,8 @@ _MESSAGES = {
     "list_type": "must be a list",
     "missing": "this key is missing",
     "model_type": "must be a mapping",
-    "recursion_loop": "holds itself",
     "string_type": "must be text (quote it)",
 }
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML whose plain values are those of JSON: `2026-11-22`, `on` and `no` are text."""
-
-
-_NOT_JSON = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_JSON]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-for _first in "tf":
-    _Loader.yaml_implicit_resolvers[_first].append(("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$")))
 
 
 def load_script(path: Path) -> Script:
@@ -75,30 +62,22 @@ def read_script(text: str, source: str) -> Script:
         ScriptError: The text is not a script; the message names line and key.
     """
     try:
-        loader = _Loader(text)
-        try:
-            root = loader.get_single_node()
-            if root is None:
-                raise ScriptError(f"The script {source} is empty.", remedy=_REMEDY)
-            _refuse_duplicates(root, source)
-            data: object = loader.construct_document(root)  # pyright: ignore[reportUnknownMemberType]  # untyped stub
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise _error(source, mark.line + 1 if mark else None, "", f"bad YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _error(source, None, "", f"bad YAML: {error}") from error
+        document = read_yaml(text, source, schema="json", bounds=_BOUNDS)
+    except DocumentUnreadable as error:
+        raise _error(source, error.line, error.key, f"bad YAML: {error.reason}") from error
+    if document is None:
+        raise ScriptError(f"The script {source} is empty.", remedy=_REMEDY)
+    data = document.value
     if isinstance(data, dict) and "version" in data and data["version"] != _SUPPORTED_VERSION:
         message = f"version {data['version']!r} is not supported; this phasegate reads version {_SUPPORTED_VERSION}"
-        raise _error(source, *_place(root, ["version"]), message)
+        raise _error(source, *_place(document, ["version"]), message)
     try:
         return Script.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         keys = ["faults", first.get("ctx", {})["at"], "turn"] if first["type"] == "fault" else first["loc"]
         message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
-        raise _error(source, *_place(root, keys), message) from error
+        raise _error(source, *_place(document, keys), message) from error
 
 
 def _error(source: str, line: int | None, key: str, message: str) -> ScriptError:
@@ -108,54 +87,16 @@ def _error(source: str, line: int | None, key: str, message: str) -> ScriptError
     )
 
 
-def _refuse_duplicates(root: yaml.Node, source: str) -> None:
-    """YAML lets a later key replace an earlier one in silence, and with it a whole stage."""
-    for mapping in _mappings(root):
-        seen: set[str] = set()
-        for key, _ in mapping.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise _error(source, key.start_mark.line + 1, key.value, "this key is given twice")
-                seen.add(key.value)
-
-
-def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:
-    waiting, seen = [root], set[int]()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:  # an alias, which may even be of a node around it
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            yield node
-            waiting.extend(child for pair in node.value for child in pair)
-        elif isinstance(node, yaml.SequenceNode):
-            waiting.extend(node.value)
-
-
-def _place(root: yaml.Node, keys: Sequence[int | str]) -> tuple[int, str]:
+def _place(document: YamlDocument, keys: Sequence[int | str]) -> tuple[int, str]:
     """Line of the value at `keys`, or of the nearest value around it, and the keys as a person writes them.
 
     pydantic puts words of its own between the keys (`[key]`, `dict`, `list`); those are not in the file.
     """
-    node, line, spelled = root, root.start_mark.line, ""
+    known: Place = ()
+    shown: Place = ()
     for at, key in enumerate(keys):
         is_last = at == len(keys) - 1 and key != "[key]"
-        if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-            node, spelled = node.value[key], f"{spelled}[{key}]"
-            line = node.start_mark.line
-            continue
-        pair = _pair(node, str(key))
-        if pair is not None:
-            line, node = pair[0].start_mark.line, pair[1]
-        if pair is not None or is_last:
-            spelled = f"{spelled}.{key}"
-    return line + 1, spelled.lstrip(".")
-
-
-def _pair(node: yaml.Node, key: str) -> tuple[yaml.Node, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            if isinstance(name, yaml.ScalarNode) and name.value == key:
-                return name, value
-    return None
+        is_known = (*known, key) in document.lines
+        known = (*known, key) if is_known else known
+        shown = (*shown, key) if is_known or is_last else shown
+    return document.lines[known], spelled_place(shown)

@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
-from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -42,13 +41,15 @@ from phasegate.agents.rehearsal.dialects.responses import ResponsesDialect
 from phasegate.agents.rehearsal.loopback import LoopbackServer
 from phasegate.agents.rehearsal.recorded import NotAsRecorded, RecordedReplies
 from phasegate.agents.rehearsal.script import Fault, FaultKind, Script
+from phasegate.infra.documents.bounds import DocumentBounds
+from phasegate.infra.documents.json_text import read_json_table
 from phasegate.infra.errors import PhasegateError
 from phasegate.infra.web.body import BodyLimitMiddleware
 from phasegate.infra.web.login import new_secret
 
 _DIALECTS: tuple[Dialect, ...] = (ResponsesDialect(), ChatCompletionsDialect(), MessagesDialect())
 _BODY_LIMIT = 64 * 1024 * 1024
-_JSON_OBJECT = TypeAdapter(JsonObject)
+_BOUNDS = DocumentBounds(size=_BODY_LIMIT)
 
 _STATUSES: dict[FaultKind, tuple[HTTPStatus, str, str]] = {
     "http_429": (HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error", "rehearsed: too many requests"),
@@ -118,7 +119,7 @@ class RehearsalServer:
         place = request.path_params
         attempt = AttemptKey(str(place["run"]), str(place["stage"]), int(place["attempt"]))
         try:
-            document = _JSON_OBJECT.validate_json(body)
+            document = read_json_table(body, "the request", _BOUNDS)
             question = dialect.read(document, tokens(len(body)))
         except ValueError as error:
             return _error(HTTPStatus.BAD_REQUEST, "invalid_request_error", f"The request cannot be read: {error}")

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from phasegate.agents.tools.failure import ToolFailure
 from phasegate.agents.tools.files import Arguments
-from phasegate.infra.metrics.tables import QueryRefused, Tables
+from phasegate.infra.metrics.sources.duckdb_process import QueryRefused
+from phasegate.infra.metrics.tables import Tables
 
 
 class Query(Arguments):

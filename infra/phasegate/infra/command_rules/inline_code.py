@@ -11,6 +11,8 @@ import re
 import sys
 from dataclasses import dataclass
 
+from phasegate.infra.documents.python_source import python_or_none
+
 
 @dataclass(frozen=True)
 class Interpreter:
@@ -144,11 +146,8 @@ def starts_nothing(language: str, code: str) -> bool:
 
 
 def _is_plain_python(code: str) -> bool:
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False  # another version's syntax: not read
-    return all(_is_plain_node(node) for node in ast.walk(tree))
+    tree = python_or_none(code)  # None: another version's syntax, which is not read
+    return tree is not None and all(_is_plain_node(node) for node in ast.walk(tree))
 
 
 def _is_plain_node(node: ast.AST) -> bool:

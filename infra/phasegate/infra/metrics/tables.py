@@ -5,25 +5,18 @@ Asked by the monitoring agent, and by code for what the agent's evidence comes t
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.metrics.report import HealthReport
+from phasegate.infra.metrics.sources.duckdb_process import ask_duckdb
 
-_PATIENCE_SECONDS = 30.0
-"""For a process that starts on a busy machine and gives itself less."""
+_TIME = timedelta(seconds=5)
 
 Happened = tuple[int, datetime, str, str, str]
 """Event of a run: its number, time, kind, stage, and what else is known, as JSON."""
-
-
-class QueryRefused(ValueError):
-    """The query was not answered; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +44,7 @@ class Tables:
         Effects:
             A process for as long as it takes, without the engine's environment.
         """
-        request = json.dumps({"sql": sql, "log": self.log, "rows": self._rows()})
-        try:
-            # -P: no module is imported from the folder that the engine was started in
-            ended = subprocess.run(
-                [sys.executable, "-P", "-m", "phasegate.infra.metrics.sources.duckdb_worker"],
-                input=request,
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
-                timeout=_PATIENCE_SECONDS,
-                env={},
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise QueryRefused("the query took too long") from error
-        if ended.returncode:
-            raise QueryRefused("the query took more memory than it may have, or broke what answers it")
-        reply = json.loads(ended.stdout)
-        if "refused" in reply:
-            raise QueryRefused(reply["refused"])
-        return str(reply["answer"])
+        return str(ask_duckdb({"sql": sql, "log": self.log, "rows": self._rows()}, _TIME)["answer"])
 
     def _rows(self) -> dict[str, list[list[object]]]:
         return {

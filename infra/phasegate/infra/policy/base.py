@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from phasegate.infra.documents.globs import require_glob
 from phasegate.infra.policy.units import parse_duration, parse_size
 
 Path = tuple[str | int, ...]
@@ -36,6 +37,8 @@ def _repository_path(path: str) -> str:
 
 
 RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
+GlobPattern = Annotated[str, AfterValidator(require_glob)]
+"""Pattern of files, relative to the repository's root."""
 
 
 class PolicyModel(BaseModel):

@@ -12,9 +12,13 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from phasegate.infra.documents.python_source import PYTHON, read_python_expression
+from phasegate.infra.errors import DocumentUnreadable
 
 MAX_LENGTH = 300
+_BOUNDS = replace(PYTHON, size=MAX_LENGTH, depth=MAX_LENGTH)
 PROBE_VALUES = ("requests", "errors", "error_rate", "p50_ms", "p95_ms", "p99_ms", "max_ms")
 """Values that one measurement of a probe yields; the names its conditions may use."""
 COMPARED_VALUES = ("error_rate", "latency_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
@@ -68,9 +72,9 @@ def parse_condition(text: str, names: Collection[str]) -> Condition:
     if len(text) > MAX_LENGTH:
         raise ConditionError(f"longer than {MAX_LENGTH} characters")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, MemoryError, ValueError) as error:  # ValueError: a null byte, before Python 3.11.4
-        reason = error.msg if isinstance(error, SyntaxError) else str(error) or "too deeply nested"
+        tree = read_python_expression(text.strip(), "the condition", _BOUNDS)
+    except DocumentUnreadable as error:
+        reason = error.reason.removeprefix("it is no Python: ")
         raise ConditionError(
             f"not a condition ({reason}); write for example error_rate > 0.05 and p95_ms < 200"
         ) from error

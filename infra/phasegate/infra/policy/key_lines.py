@@ -7,7 +7,9 @@ It must not know what the keys mean.
 from __future__ import annotations
 
 import re
-import tomllib
+from bisect import bisect_left
+
+from phasegate.infra.documents.toml_text import read_toml
 
 Path = tuple[str | int, ...]
 
@@ -40,6 +42,7 @@ class _Scanner:
         self._at = 0
         self._lines: dict[Path, int] = {}
         self._tables_in: dict[Path, int] = {}
+        self._line_ends = [match.start() for match in re.finditer("\n", text)]
 
     def scan(self) -> dict[Path, int]:
         table: Path = ()
@@ -114,7 +117,7 @@ class _Scanner:
         while True:
             self._skip(_SPACE)
             if self._text[self._at] in "\"'":
-                names.append(tomllib.loads(f"key = {self._take(_STRING)}")["key"])
+                names.append(read_toml(f"key = {self._take(_STRING)}", "a key")["key"])
             else:
                 names.append(self._take(_BARE_KEY))
             self._skip(_SPACE)
@@ -123,7 +126,7 @@ class _Scanner:
             self._at += 1
 
     def _note(self, path: Path) -> None:
-        self._lines.setdefault(path, self._text.count("\n", 0, self._at) + 1)
+        self._lines.setdefault(path, bisect_left(self._line_ends, self._at) + 1)
 
     def _skip(self, pattern: re.Pattern[str]) -> int:
         if match := pattern.match(self._text, self._at):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -16,7 +15,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from phasegate.infra.errors import PolicyError
+from phasegate.infra.documents.toml_text import read_toml
+from phasegate.infra.errors import DocumentUnreadable, PolicyError
 from phasegate.infra.policy.key_lines import Path, key_lines
 from phasegate.infra.policy.model import Policy
 
@@ -58,11 +58,11 @@ def load_policy(content: bytes, *, source: str) -> Policy:
     """
     text = _decode(content, source)
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PolicyError(f"{source} is not TOML: {error}", remedy="Correct that line.", source=source) from error
-    except RecursionError as error:
-        raise PolicyError(f"{source} is nested too deeply to be read", remedy="Flatten it.", source=source) from error
+        data = read_toml(text, source)
+    except DocumentUnreadable as error:
+        where = "" if error.line is None else f", line {error.line}"
+        message = f"{source}{where}: {error.reason}".replace(f"{where}: it is not TOML", " is not TOML")
+        raise PolicyError(message, remedy="Correct that line.", source=source) from error
     try:
         # by way of JSON, where strict still lets an array be a tuple: "5" is no number and 1 is no boolean
         return Policy.model_validate_json(json.dumps(data, default=str), strict=True)

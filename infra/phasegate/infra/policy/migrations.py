@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from phasegate.infra.policy.base import Duration, PolicyModel
+from phasegate.infra.policy.base import Duration, GlobPattern, PolicyModel
 
 MigrationClass = Literal["expand", "migrate", "contract"]
 MIGRATION_CLASSES: tuple[MigrationClass, ...] = get_args(MigrationClass)
@@ -16,7 +16,7 @@ MIGRATION_CLASSES: tuple[MigrationClass, ...] = get_args(MigrationClass)
 class MigrationsPolicy(PolicyModel):
     """`[deploy.migrations]`: docs/migrations.md says what each command is told, and when it runs."""
 
-    paths: tuple[str, ...] = ("migrations/**",)
+    paths: tuple[GlobPattern, ...] = ("migrations/**",)
     """Which files of a change are migrations: glob patterns, relative to the repository's root."""
     expand: str = ""
     """Adds to the schema what the release needs, before its candidate starts; empty: nobody does."""

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.policy.base import ByteSize, Duration, Path, PolicyModel, Problem
+from phasegate.infra.policy.base import ByteSize, Duration, GlobPattern, Path, PolicyModel, Problem
 from phasegate.infra.policy.budgets import BudgetPolicy
 from phasegate.infra.policy.commands import COMMANDS, CommandsPolicy
 from phasegate.infra.policy.deploy import DeployPolicy, missing_keys, steps_problems
@@ -241,7 +241,7 @@ class GradingPolicy(PolicyModel):
 class ProtectPolicy(PolicyModel):
     """`[protect]`: what an agent may not change."""
 
-    paths: tuple[str, ...] = (POLICY_FILE, ".github/**", ".gitlab-ci.yml")
+    paths: tuple[GlobPattern, ...] = (POLICY_FILE, ".github/**", ".gitlab-ci.yml")
     """Glob patterns, relative to the repository's root."""
 
 

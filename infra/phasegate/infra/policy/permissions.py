@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from phasegate.infra.policy.base import ByteSize, Duration, PolicyModel
+from phasegate.infra.policy.base import ByteSize, Duration, GlobPattern, PolicyModel
 
 ToolName = Literal["list_files", "read_file", "search", "write_file", "edit_file", "run", "query", "ask"]
 
@@ -81,7 +81,7 @@ class StagePermissions(PolicyModel):
 
     tools: tuple[ToolName, ...] | None = None
     """Which of the stage's tools the agent is given; not named: all of them. `finish` always comes with them."""
-    write: tuple[str, ...] | None = None
+    write: tuple[GlobPattern, ...] | None = None
     """Glob patterns of the files that `write_file` and `edit_file` may write; what `[protect]` names stays shut."""
     commands: StageCommandRules = StageCommandRules()
     network: tuple[HostPattern, ...] | None = None
@@ -114,7 +114,7 @@ class PermissionsPolicy(PolicyModel):
         "ask",
     )
     """Which of its tools an agent is given; `finish` always comes with them."""
-    write: tuple[str, ...] = ("**",)
+    write: tuple[GlobPattern, ...] = ("**",)
     """Glob patterns of the files that `write_file` and `edit_file` may write; what `[protect]` names stays shut."""
     commands: CommandRules = CommandRules()
     prd: StagePermissions = StagePermissions()

@@ -21,11 +21,11 @@ def parse_duration(value: object) -> object:
         return value
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)", value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"not a duration: {value!r}; write for example 250ms, 90s, 15m, 4h or 7d")
+        raise ValueError(f"not a duration: {_short(value)}; write for example 250ms, 90s, 15m, 4h or 7d")
     try:
         return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
     except OverflowError as error:
-        raise ValueError(f"longer than a duration can be: {value!r}") from error
+        raise ValueError(f"longer than a duration can be: {_short(value)}") from error
 
 
 def parse_size(value: object) -> object:
@@ -36,7 +36,12 @@ def parse_size(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"([0-9]+)\s*(B|KiB|MiB|GiB)", value.strip())
+    match = re.fullmatch(r"([0-9]{1,15})\s*(B|KiB|MiB|GiB)", value.strip())
     if match is None:
-        raise ValueError(f"not a size: {value!r}; write for example 512MiB or 2GiB")
+        raise ValueError(f"not a size: {_short(value)}; write for example 512MiB or 2GiB")
     return int(match[1]) * _BYTES[match[2]]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from phasegate.infra.surrogates import mend_text
+from phasegate.infra.documents.text import mend_text
 from phasegate.infra.system.process_table import row
 from phasegate.infra.system.spawn import MARK, spawn
 

@@ -15,16 +15,14 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
-import yaml
-
-from phasegate.infra.errors import TicketError
-from phasegate.infra.surrogates import mend_value
+from phasegate.infra.documents.bounds import DocumentBounds
+from phasegate.infra.documents.yaml_text import read_yaml
+from phasegate.infra.errors import DocumentUnreadable, TicketError
 
 MAX_TITLE = 200
-_MAX_DEPTH = 20
-_MAX_LENGTH = 64 * 1024
+_BOUNDS = DocumentBounds(size=64 * 1024, depth=20, values=10_000)
 _LABELS = "labels must be a list of texts, or one text with commas"
 _KNOWN = ("title", "key", "labels", "author")
 
@@ -85,32 +83,15 @@ def _split(lines: list[str]) -> tuple[dict[str, object], list[str]]:
 
 def _fields(text: str) -> dict[str, object]:
     try:
-        _require_plain(text)
-        # the base loader leaves every scalar text: no dates, no numbers, no tags that build things
-        value: object = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  the base loader constructs nothing
-    except yaml.MarkedYAMLError as error:
-        raise _bad(_line(error.problem_mark), error.problem or "it is no YAML") from error
-    except yaml.YAMLError as error:
-        raise _bad(1, str(error).splitlines()[0]) from error
-    if value is None or value == "":
+        # all scalars are text: no dates, no numbers
+        document = read_yaml(text, "", schema="text", bounds=_BOUNDS, first_line=2)
+    except DocumentUnreadable as error:
+        raise _bad(error.line, error.reason) from error
+    if document is None or document.value == "":
         return {}
-    if not isinstance(value, dict):
+    if not isinstance(document.value, dict):
         raise _bad(2, "it must be lines of `key: value`")
-    return cast("dict[str, object]", mend_value(cast("object", value)))
-
-
-def _require_plain(text: str) -> None:
-    """Refuse what only attacks and accidents write here: aliases, which can unfold without end, and deep nesting."""
-    if len(text) > _MAX_LENGTH:
-        raise _bad(1, f"it is over {_MAX_LENGTH} characters")
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.BaseLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise _bad(_line(event.start_mark), "aliases (`*name`) are not allowed")
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _MAX_DEPTH:
-            raise _bad(_line(event.start_mark), f"it is nested more than {_MAX_DEPTH} deep")
+    return cast("dict[str, object]", document.value)
 
 
 def _text(fields: dict[str, object], key: str) -> str:
@@ -138,16 +119,6 @@ def _title_of(body: str) -> str:
     if heading and (title := heading[1].rstrip().rstrip("#").rstrip()):
         return title
     return body.partition("\n")[0].strip()
-
-
-class _Mark(Protocol):
-    @property
-    def line(self) -> int: ...
-
-
-def _line(mark: _Mark | None) -> int:
-    """The ticket's line, from 1; the front matter's first is the ticket's second."""
-    return mark.line + 2 if mark else 1
 
 
 def _bad(line: int | None, reason: str, *, remedy: str = "Correct it, or leave the front matter out.") -> TicketError:

@@ -17,12 +17,12 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 from pydantic import BaseModel
 
+from phasegate.infra.documents.json_text import read_json
 from phasegate.infra.errors import TicketError
-from phasegate.infra.surrogates import mend_value
 from phasegate.infra.tickets.ticket import MAX_BYTES, Ticket
 
 _TIMEOUT_SECONDS = 20.0
-_ISSUE_PATH = re.compile(r"/(?P<owner>[\w.-]+)/(?P<repository>[\w.-]+)/(?P<kind>issues|pull)/(?P<number>[0-9]+)/?")
+_ISSUE_PATH = re.compile(r"/(?P<owner>[\w.-]+)/(?P<repository>[\w.-]+)/(?P<kind>issues|pull)/(?P<number>[0-9]{1,18})/?")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _TOKEN_REMEDY = "Set GITHUB_TOKEN (or GH_TOKEN) to a token that may read the repository's issues."  # noqa: S105  a text
 
@@ -106,9 +106,12 @@ def issue_address(url: str, environment: Mapping[str, str]) -> IssueAddress:
     Raises:
         TicketError: It is no issue's address.
     """
-    parts = urlsplit(url)
-    match = _ISSUE_PATH.fullmatch(parts.path)
-    if match is None or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # half of a bracketed address
+        parts = None
+    match = None if parts is None else _ISSUE_PATH.fullmatch(parts.path)
+    if parts is None or match is None or not parts.hostname:
         raise TicketError(
             f"This is not the address of a GitHub issue: {url}",
             remedy="Pass it as the browser shows it, like https://github.com/OWNER/REPO/issues/12, or a file.",
@@ -179,8 +182,8 @@ def _ticket(response: httpx.Response, address: IssueAddress) -> Ticket:
     if len(response.content) > 2 * MAX_BYTES:  # JSON may spell a byte with more than one
         raise TicketError(f"The issue {address.key} is over 1 MiB.", remedy="Name a shorter ticket.")
     try:
-        issue = _Issue.model_validate(mend_value(json.loads(response.content)))
-    except (ValueError, RecursionError) as error:
+        issue = _Issue.model_validate(read_json(response.content, f"the answer of {address.host}"))
+    except ValueError as error:
         raise TicketError(
             f"{address.host} answered with something that is no issue.",
             remedy="Check the address; for GitHub Enterprise, GITHUB_API_URL names its API.",

@@ -12,6 +12,7 @@ from typing import Literal
 
 import httpx
 
+from phasegate.infra.documents.text import REPLACEMENT
 from phasegate.infra.errors import TicketError
 from phasegate.infra.tickets.front_matter import fallback_key, parse_ticket_text
 from phasegate.infra.tickets.github import read_issue
@@ -85,7 +86,7 @@ def _from_text(content: bytes, *, source: Literal["file", "stdin"], name: str) -
         raise TicketError(f"{name} is not UTF-8 (line {line}).", remedy="Save it as UTF-8.") from error
     if not text.strip():
         raise TicketError(f"{name} is empty.", remedy="Write at least one line about what is wanted.")
-    ticket_text = parse_ticket_text(text)
+    ticket_text = parse_ticket_text(text.replace("\0", REPLACEMENT))
     return Ticket(
         title=ticket_text.title,
         body=ticket_text.body,

@@ -6,9 +6,9 @@ Called when a change is collected, and where a write is refused earlier. It must
 from __future__ import annotations
 
 import posixpath
-import re
-from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from phasegate.infra.documents.globs import glob_matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ def matches(patterns: Iterable[str], path: str) -> bool:
         patterns: Globs relative to the repository's root: `*` and `?` stop at `/`, `**` does not.
         path: Relative to the repository's root, with `/`.
     """
-    return any(_compiled(pattern).fullmatch(path) for pattern in patterns)
+    return any(glob_matches(pattern, path) for pattern in patterns)
 
 
 def leads_to(path: str, files: Iterable[str]) -> bool:
@@ -32,25 +32,3 @@ def leads_to(path: str, files: Iterable[str]) -> bool:
         files: Likewise.
     """
     return any(f"{posixpath.normpath(file)}/".startswith(f"{path}/") for file in files)
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]/]+\])", pattern.removeprefix("./").strip("/"))
-    return re.compile("".join(_part(part) for part in parts) + r"(?:/.*)?", re.DOTALL)
-
-
-def _part(part: str) -> str:
-    match part:
-        case "**/":
-            return r"(?:.*/)?"
-        case "**":
-            return r".*"
-        case "*":
-            return r"[^/]*"
-        case "?":
-            return r"[^/]"
-        case _ if part.startswith("[") and part.endswith("]"):
-            return "[" + part[1:-1].replace("\\", r"\\").replace("!", "^", 1 if part[1] == "!" else 0) + "]"
-        case _:
-            return re.escape(part)

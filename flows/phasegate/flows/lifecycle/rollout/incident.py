@@ -19,7 +19,8 @@ from phasegate.infra.ledger import Event
 from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.metrics.report import HealthReport, MetricReport
-from phasegate.infra.metrics.tables import Happened, QueryRefused, Tables
+from phasegate.infra.metrics.sources.duckdb_process import QueryRefused
+from phasegate.infra.metrics.tables import Happened, Tables
 from phasegate.infra.workspace import ChangeSet
 from phasegate.infra.workspace.change_set import readable
 

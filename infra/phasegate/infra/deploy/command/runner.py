@@ -6,16 +6,17 @@ What a `kill -9` of ours left running is found by its mark and stopped before th
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shlex
 import sys
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from phasegate.infra.deploy.process.services import GRACE
+from phasegate.infra.documents.json_text import read_json_table
+from phasegate.infra.errors import DocumentUnreadable
 from phasegate.infra.system.processes import ending, start, stop_all
 
 _POLL = timedelta(milliseconds=50)
@@ -68,12 +69,9 @@ async def run_command(
     output = _move_output(printed, log)
     _require_success(ended, log, offset)
     try:
-        answer = json.loads(output)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise CommandFailed(f"it printed no JSON object\n{_tail(log, offset)}")
-    return cast("dict[str, Any]", answer)
+        return read_json_table(output, "its output")
+    except DocumentUnreadable as error:
+        raise CommandFailed(f"it printed no JSON object ({error.reason})\n{_tail(log, offset)}") from error
 
 
 async def run_to_end(

@@ -14,6 +14,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from phasegate.infra.documents.python_source import read_python
+from phasegate.infra.errors import DocumentUnreadable
 from phasegate.infra.grading.evidence import Ablation, Place
 from phasegate.infra.grading.guards.piece_runs import PieceRuns
 from phasegate.infra.grading.runner.runner import Bench
@@ -127,12 +129,12 @@ def _same_code(path: str, text: bytes | None, other: bytes | None) -> bool:
         return _without_blanks(text) == _without_blanks(other)
     try:
         return _program(text) == _program(other)
-    except (SyntaxError, ValueError):
+    except DocumentUnreadable:
         return False
 
 
 def _program(source: bytes) -> str:
-    module = ast.parse(source)
+    module = read_python(source)
     for node in ast.walk(module):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [

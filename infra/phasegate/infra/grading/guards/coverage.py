@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
+from phasegate.infra.documents.bounds import MIB, DocumentBounds
+from phasegate.infra.documents.json_text import json_table_or_empty
 from phasegate.infra.grading.evidence import Coverage, Place
 from phasegate.infra.grading.runner.runner import Bench, Checkout, RunProbe
 from phasegate.infra.grading.sealed_tests import SealedTests
@@ -25,7 +27,7 @@ from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.workspace.change_set import readable
 
 _NODE = (".js", ".mjs", ".cjs")
-_LARGEST = 64 * 1024 * 1024
+_BOUNDS = DocumentBounds(size=64 * MIB, values=20_000_000)
 _TRACER = """\
 import atexit
 import json
@@ -276,13 +278,9 @@ def _places(path: str, lines: Iterable[int]) -> list[Place]:
 
 def _documents(paths: Iterable[Path]) -> Iterable[dict[str, Any]]:
     for path in sorted(paths):
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _BOUNDS.size:
             continue
-        try:
-            document = json.loads(path.read_bytes())
-        except ValueError:
-            continue
-        if isinstance(document, dict):
+        if document := json_table_or_empty(path.read_bytes(), path.name, _BOUNDS):
             yield document
 
 

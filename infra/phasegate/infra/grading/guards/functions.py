@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from phasegate.infra.grading.tree.test_sources import parsed
+from phasegate.infra.documents.python_source import python_or_none
 
 _WORDS = "if for while switch catch return else do try with match when unless until function"
 _KEYWORDS = frozenset(_WORDS.split(" "))
@@ -63,7 +63,7 @@ def statement_lines(path: str, text: str) -> set[int]:
     """
     functions = functions_of(path, text)
     if path.endswith(".py"):
-        module = parsed(text)
+        module = python_or_none(text)
         statements = [node for node in ast.walk(module) if isinstance(node, ast.stmt)] if module else []
         lines = {node.lineno for node in statements if _counts(node)}
     else:
@@ -80,7 +80,7 @@ def _counts(node: ast.stmt) -> bool:
 
 
 def _python(text: str) -> Iterator[Function]:
-    module = parsed(text)
+    module = python_or_none(text)
 
     def visit(body: list[ast.stmt], prefix: str) -> Iterator[Function]:
         for node in body:

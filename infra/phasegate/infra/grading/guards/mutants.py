@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
 
+from phasegate.infra.documents.python_source import python_or_none
 from phasegate.infra.grading.guards.functions import Function, functions_of, statement_lines
-from phasegate.infra.grading.tree.test_sources import parsed
 
 _MOST = 60
 """Mutants made of one file."""
@@ -75,7 +75,7 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 
 
 def _python(path: str, text: str, functions: Collection[Function], *, whole: bool) -> Iterator[Mutant]:
-    module = parsed(text)
+    module = python_or_none(text)
     if module is None:
         return
     nodes = list(ast.walk(module))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+from phasegate.infra.documents.python_source import python_or_none
 from phasegate.infra.grading.tree.bare_source import bare_definitions, filled
 from phasegate.infra.grading.tree.planted_names import WORDS
 
@@ -32,9 +33,8 @@ def placed_python(content: str, seed: int) -> str:
         content: Its text.
         seed: What inputs, and the names that are new in the file, are drawn from.
     """
-    try:
-        module = ast.parse(content)
-    except SyntaxError:
+    module = python_or_none(content)
+    if module is None:
         return content
     words = _free_words(content, seed)
     known = {alias.asname or alias.name: alias.name for node in _imports(module) for alias in node.names}

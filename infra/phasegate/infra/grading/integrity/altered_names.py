@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from phasegate.infra.documents.python_source import python_or_none
 from phasegate.infra.grading.integrity.node_statements import OTHERS, node_statements
 
 
@@ -32,9 +33,8 @@ def _statements(text: str, path: str) -> dict[str, list[str]]:
     """Statements at the top of a module, without places, by the names that they bind."""
     if not path.endswith(".py"):
         return node_statements(text)
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):  # of another version of Python
+    tree = python_or_none(text)
+    if tree is None:  # of another version of Python, or past a bound
         return {OTHERS: [text]}
     statements: dict[str, list[str]] = {}
     for number, node in enumerate(tree.body):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import secrets
 
+from phasegate.infra.documents.python_source import python_or_none
+
 
 def python_canary(source: str, word: str) -> tuple[str, str]:
     """Write a test that fails, whatever the code does, and begins like a test of the sealed file.
@@ -19,10 +21,7 @@ def python_canary(source: str, word: str) -> tuple[str, str]:
     Returns:
         A file with that test alone, and the test's name.
     """
-    try:
-        module = ast.parse(source)
-    except SyntaxError:
-        module = ast.Module([], [])
+    module = python_or_none(source) or ast.Module([], [])
     case = _test_case_class(module)
     tests = [node for node in (case or module).body if isinstance(node, ast.FunctionDef) and _is_plain(node, case)]
     like = secrets.choice(tests) if tests else None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from phasegate.infra.documents.python_source import python_or_none
 from phasegate.infra.grading.integrity.checks import (
     EXACT,
     PARTIAL,
@@ -20,7 +21,6 @@ from phasegate.infra.grading.integrity.checks import (
     is_helper_name,
     squeezed,
 )
-from phasegate.infra.grading.tree.test_sources import parsed
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _PREDICATES = re.compile(r"all|any|\w*(?:startswith|endswith|match|search|exists|equal|close)\w*|is_\w+")
@@ -54,7 +54,7 @@ def python_tests(path: str, text: str) -> list[TestBody]:
         path: The file's; pytest collects tests from files of certain names alone.
         text: Its content.
     """
-    module = parsed(text)
+    module = python_or_none(text)
     if module is None:
         return []
     skipped = _module_is_skipped(module)

@@ -14,6 +14,7 @@ import string
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from phasegate.infra.documents.python_source import python_or_none
 from phasegate.infra.grading.integrity.lenient_copies import Copies, Function
 
 _OPPOSITES = {
@@ -52,9 +53,8 @@ def counter_tests(
     Returns:
         The file with wrong expectations, and the names of the tests that have one.
     """
-    try:
-        module = ast.parse(source)
-    except SyntaxError:
+    module = python_or_none(source)
+    if module is None:
         return "", frozenset()
     altered: set[str] = set()
     spared: set[str] = set()

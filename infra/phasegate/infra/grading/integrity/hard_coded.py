@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from phasegate.infra.documents.python_source import python_or_none
 from phasegate.infra.grading.evidence import Finding, Severity
 from phasegate.infra.grading.integrity.answer_files import holds_examples, holds_expected
 from phasegate.infra.grading.integrity.answer_tables import AnswerTables, TableMatch
@@ -154,9 +155,8 @@ def _prose(path: str, text: str) -> set[int]:
     """Lines that hold no code: comments, and in Python what stands by itself as a string, like an example in words."""
     lines = {number for number, line in enumerate(text.splitlines(), 1) if _COMMENT.match(line)}
     if path.endswith(".py"):
-        try:
-            module = ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        module = python_or_none(text)
+        if module is None:
             return lines
         for node in ast.walk(module):
             if (
@@ -196,9 +196,8 @@ def _value(written: str) -> str | float:
 
 
 def _cases(source: str) -> Iterator[tuple[str, str]]:
-    try:
-        module = ast.parse(source)
-    except SyntaxError:
+    module = python_or_none(source)
+    if module is None:
         return
     for node in ast.walk(module):
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq):

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
+from phasegate.infra.documents.python_source import python_or_none
 from phasegate.infra.grading.evidence import Finding, Severity
 from phasegate.infra.grading.integrity.word_rules import RULES, Rule
 from phasegate.infra.grading.tree.code_files import is_code
@@ -189,9 +190,8 @@ def _hidden_module(path: str, siblings: Sequence[str]) -> str:
 
 def _agreeing(source: bytes | None) -> list[tuple[str, int]]:
     """Class and line of each comparison that agrees with anything."""
-    try:
-        module = ast.parse(source or b"")
-    except (SyntaxError, ValueError):
+    module = python_or_none(source or b"")
+    if module is None:
         return []
     comparisons: list[tuple[str, int]] = []
     for owner in ast.walk(module):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from phasegate.infra.documents.toml_text import toml_table_or_empty
 from phasegate.infra.grading.integrity.go_imports import read_source
 from phasegate.infra.grading.integrity.moved_environment import TOOL_FOLDERS
 from phasegate.infra.grading.runner.stored_files import write_new
@@ -152,10 +152,7 @@ def _remove_empty(root: Path, folder: Path) -> None:
 
 def _description(folder: Path) -> dict[str, str]:
     """Files by which Python knows an installed distribution; none where the project does not tell name and version."""
-    try:
-        document: dict[str, Any] = tomllib.loads(read_source(folder / "pyproject.toml"))
-    except tomllib.TOMLDecodeError:
-        return {}
+    document = toml_table_or_empty(read_source(folder / "pyproject.toml"), "pyproject.toml")
     match document.get("project"):
         case {"name": str(name), "version": str(version)} if _NAME.fullmatch(name) and _VERSION.fullmatch(version):
             place = f"{re.sub(r'[-_.]+', '_', name)}-{version}.dist-info"

@@ -6,13 +6,13 @@ It must not know what is compared.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from phasegate.infra.documents.json_text import json_table_or_empty
 from phasegate.infra.grading.integrity.go_imports import read_source
 from phasegate.infra.grading.runner.runner import Prepared
 from phasegate.infra.grading.tree.planted_names import WORDS
@@ -88,11 +88,7 @@ class PlainNode:
 
     def installed_place(self, ready: Prepared, program: str) -> str:
         """As the port says: beside packages of all users, whose own packages may lie above."""
-        try:
-            manifest: Any = json.loads(read_source(ready.folder / "package.json"))
-        except ValueError:
-            manifest = {}
-        name: Any = cast("dict[str, Any]", manifest).get("name") if isinstance(manifest, dict) else ""
+        name = json_table_or_empty(read_source(ready.folder / "package.json"), "package.json").get("name")
         is_name = isinstance(name, str) and _NAME.fullmatch(name)
         return f"lib/node_modules/{name if is_name else secrets.choice(WORDS)}"
 

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from phasegate.infra.documents.json_text import json_table_or_empty
 from phasegate.infra.grading.integrity.aged_files import age_files
 from phasegate.infra.grading.integrity.called_functions import read_call
 from phasegate.infra.grading.integrity.command_variables import command_variables
@@ -322,12 +323,8 @@ def _read(path: Path) -> Ran:
 
 def _lines(text: str) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
-        try:
-            document: Any = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(document, dict):
-            yield cast("dict[str, Any]", document)
+        if document := json_table_or_empty(line, "a line of the process", constants=True):
+            yield document
 
 
 def _unloaded(lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:

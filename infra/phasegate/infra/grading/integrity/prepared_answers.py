@@ -7,7 +7,6 @@ must not know how a test fared, and runs nothing of the change.
 
 from __future__ import annotations
 
-import ast
 import base64
 import binascii
 import bz2
@@ -24,7 +23,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any, Self
+from typing import Any, Self, cast
+
+from phasegate.infra.documents.json_text import read_json
+from phasegate.infra.documents.python_source import read_python_literal
 
 _CALL = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*)\(((?:[^()\"'\n]|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')+)\)")
 _MOST_CALLS = 60
@@ -192,15 +194,14 @@ def _unpickled(content: bytes) -> Iterator[bytes]:
 def _calls(text: str) -> Iterator[tuple[str, ...]]:
     for name, inner in _CALL.findall(text):
         try:
-            values: Any = ast.literal_eval(f"({inner},)")
-            yield name.rpartition(".")[2], json.dumps(values)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            yield name.rpartition(".")[2], json.dumps(read_python_literal(f"({inner},)", "a call"))
+        except (ValueError, TypeError):  # no literals, or none that JSON has
             continue
 
 
 def _renderings(name: str, arguments: str) -> Iterator[str]:
     """Texts that a program may make of a call's arguments, to look them up by."""
-    values: list[Any] = json.loads(arguments)
+    values = cast("list[Any]", read_json(arguments, "a call", constants=True))
     forms = [list(map(str, values)), list(map(repr, values)), [json.dumps(value) for value in values]]
     forms += [[change(text) for text in forms[0]] for change in (str.lower, str.upper, str.strip)]
     for form in forms:

@@ -6,10 +6,11 @@ must not know what a run is for.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from phasegate.infra.documents.json_text import json_table_or_empty
 
 ENVIRONMENT: Mapping[str, str] = {"PYTEST_ADDOPTS": "--maxfail=0"}
 """Variables that switch off what settings files say: pytest reads its settings first, then this variable."""
@@ -117,11 +118,7 @@ def script_of(command: str, files: Mapping[str, Callable[[], bytes | None]]) -> 
 
 def package(files: Mapping[str, Callable[[], bytes | None]]) -> dict[str, Any]:
     """Content of package.json, or an empty one if it cannot be read."""
-    try:
-        document: Any = json.loads(files["package.json"]() or b"{}")
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}  # pyright: ignore[reportUnknownVariableType] - JSON has any shape
+    return json_table_or_empty(files["package.json"]() or b"{}", "package.json")
 
 
 def _other_letters(option: re.Match[str]) -> str:

@@ -7,11 +7,12 @@ status is.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from phasegate.infra.documents.json_text import read_json_table
+from phasegate.infra.errors import DocumentUnreadable
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.runner.report_xml import CASES_LIMIT, Outcome, RawCase
 
@@ -83,10 +84,9 @@ def walk_go(data: bytes, name: str) -> list[RawCase]:
 
 def _event(line: str, place: str) -> dict[str, Any]:
     try:
-        event: dict[str, Any] = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ReportUnreadable(f"{place}: not a whole event of `go test -json`") from error
-    return event
+        return read_json_table(line, place)
+    except DocumentUnreadable as error:
+        raise ReportUnreadable(f"{place}: not a whole event of `go test -json`: {error.reason}") from error
 
 
 def _note(test: _Test, event: dict[str, Any]) -> None:

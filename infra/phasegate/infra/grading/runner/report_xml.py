@@ -6,13 +6,11 @@ expand. It must not know what a test's status is.
 
 from __future__ import annotations
 
-import xml.parsers.expat
 from dataclasses import dataclass, field
 
+from phasegate.infra.documents.xml_text import XmlHandlers, XmlReader, XmlRefused
 from phasegate.infra.grading.runner.report_text import ReportText, ReportUnreadable, decode
 
-DEPTH_LIMIT = 200
-"""Elements within each other."""
 CASES_LIMIT = 300_000
 """Tests in one report."""
 _TEXT_LIMIT = 200_000
@@ -77,37 +75,26 @@ class _Walk:
         self._stack: list[_Element] = []
         self._number = 0
         self._data = text.as_xml().encode()
-        self._parser = xml.parsers.expat.ParserCreate("utf-8")
-        self._parser.buffer_text = True
-        self._parser.StartDoctypeDeclHandler = self._doctype
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = self._said
+        self._reader = XmlReader(self._data, XmlHandlers(self._start, self._end, self._said))
 
     def walk(self) -> list[RawCase]:
         try:
-            self._parser.Parse(self._data, True)  # noqa: FBT003 - expat's own signature
-        except xml.parsers.expat.ExpatError as error:
-            why = xml.parsers.expat.ErrorString(error.code)
-            raise self._refusal(f"the report is not XML: {why}", self._parser.ErrorByteIndex) from error
+            self._reader.read()
+        except XmlRefused as error:
+            raise self._refusal(error.reason, error.offset) from error
         return self.cases
 
     def _refusal(self, why: str, offset: int | None = None) -> ReportUnreadable:
-        before = self._data[: self._parser.CurrentByteIndex if offset is None else offset].decode(errors="ignore")
+        before = self._data[: self._reader.offset if offset is None else offset].decode(errors="ignore")
         return ReportUnreadable(
             f"{self._name}: {why} (byte {self._text.byte_at(len(before))}, line {before.count(chr(10)) + 1})"
         )
-
-    def _doctype(self, *_: object) -> None:
-        raise self._refusal("the report has a document type, which is refused")
 
     def _start(self, qualified: str, attributes: dict[str, str]) -> None:
         tag = qualified.rpartition(":")[2]
         above = self._stack[-1] if self._stack else _Element("", 0, "", None)
         if not self._stack and tag not in _SUITES:
             raise self._refusal(f"the report's root is <{tag[:80]}>, not <testsuites>")
-        if len(self._stack) >= DEPTH_LIMIT:
-            raise self._refusal(f"more than {DEPTH_LIMIT} elements within each other")
         self._number += 1
         element = _Element(tag, above.number, above.suite_name, above.suite_file, closed=above.closed)
         if above.closed:
@@ -129,7 +116,7 @@ class _Walk:
                 above.case.outcomes.append(element.outcome)
         self._stack.append(element)
 
-    def _end(self, _: str) -> None:
+    def _end(self) -> None:
         self._stack.pop()
 
     def _said(self, text: str) -> None:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
+from phasegate.infra.documents.json_text import read_json
+from phasegate.infra.errors import DocumentUnreadable
 from phasegate.infra.grading.served.exchanges import ServedAnswer
 from phasegate.infra.grading.served.service_run import Asked
 from phasegate.infra.workspace.change_set import readable
@@ -110,8 +112,8 @@ def _body(answer: ServedAnswer, root: str) -> str:
         return answer.digest
     text = (answer.body or b"").decode(errors="replace")
     if "json" in answer.header("content-type") or text[:1] in ("{", "["):
-        with suppress(ValueError, RecursionError):  # text that only looks like JSON
-            text = json.dumps(json.loads(text), sort_keys=True, ensure_ascii=False)
+        with suppress(DocumentUnreadable):  # text that only looks like JSON
+            text = json.dumps(read_json(text, "the answer", constants=True), sort_keys=True, ensure_ascii=False)
     return _normalized(text, root)
 
 

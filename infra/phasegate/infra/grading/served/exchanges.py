@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
+from phasegate.infra.documents.bounds import MIB, DocumentBounds
+from phasegate.infra.documents.json_text import read_json
+
+_BOUNDS = DocumentBounds(size=64 * MIB, values=2_000_000)
 _MOST_CONVERSATIONS, _MOST_REQUESTS, _LONGEST = 60, 200, 40
 """Bounds on what is sent: conversations, requests in sum, and of one conversation."""
 _LONGEST_PATH = 2_000
@@ -93,7 +97,7 @@ class RecordedExchanges:
             process: Names the process that wrote it.
         """
         try:
-            exchange = _Told.model_validate_json(line)
+            exchange = _Told.model_validate(read_json(line, "an exchange", _BOUNDS))
         except ValueError:
             return
         asked = tuple(pairs(exchange.headers))

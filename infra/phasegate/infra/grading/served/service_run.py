@@ -24,6 +24,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from phasegate.infra.documents.bounds import MIB, DocumentBounds
+from phasegate.infra.documents.json_text import read_json
 from phasegate.infra.grading.runner.layers import Origin
 from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared
 from phasegate.infra.grading.served.exchanges import Conversation, ServedAnswer, ServedRequest, decoded, pairs
@@ -33,6 +35,7 @@ from phasegate.infra.sandbox import run_with_services
 from phasegate.infra.system.ports import STABLE
 from phasegate.infra.system.trees import remove_tree
 
+_BOUNDS = DocumentBounds(size=64 * MIB, values=2_000_000)
 _SCRIPT = Path(__file__).parent / "scripts" / "ask.py"
 _LIMIT = 16 * 1024 * 1024
 _SECONDS = 60.0
@@ -326,7 +329,7 @@ def _read(output: str, mark: str, root: str) -> Asked:
     """Result on the line that begins with the mark, which the service cannot know."""
     line = next((line for line in output.splitlines() if line.startswith(f"{mark} ")), "")
     try:
-        result = _Result.model_validate_json(line.removeprefix(f"{mark} "))
+        result = _Result.model_validate(read_json(line.removeprefix(f"{mark} "), "the result", _BOUNDS))
     except ValueError:
         return Asked(why=BROKEN_OFF, log=output[-_LOG:], root=root)
     answers = tuple(tuple(answer.read() for answer in part) for part in result.answers)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from phasegate.infra.documents.python_source import python_or_none
 from phasegate.infra.grading.tree.code_files import is_code
 from phasegate.infra.workspace import Repository
 
@@ -136,9 +137,8 @@ def _said(loader: str, text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _python(loader: str, text: str) -> Iterator[tuple[str, bool]]:
-    try:
-        module = ast.parse(text)
-    except (SyntaxError, ValueError):
+    module = python_or_none(text)
+    if module is None:
         return
     for node in ast.walk(module):
         if isinstance(node, ast.Import):

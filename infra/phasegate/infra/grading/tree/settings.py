@@ -9,9 +9,11 @@ from __future__ import annotations
 import configparser
 import json
 import re
-import tomllib
 from collections.abc import Callable, Collection
 from typing import Any
+
+from phasegate.infra.documents.json_text import read_json_table
+from phasegate.infra.documents.toml_text import read_toml
 
 _TOML = (
     ("tool", "pytest"),
@@ -59,12 +61,12 @@ def _settings(read: Callable[[str], Any], content: bytes) -> Any:
     """The settings a file holds, or `None` if it cannot be read."""
     try:
         return read(content.decode())
-    except (ValueError, configparser.Error):  # TOML's, JSON's and the decoder's own errors are ValueErrors
+    except (ValueError, configparser.Error):  # the readers' and the decoder's own errors are ValueErrors
         return None
 
 
 def _toml_settings(text: str) -> dict[str, Any]:
-    document = tomllib.loads(text)
+    document = read_toml(text, "pyproject.toml")
     return {".".join(keys): value for keys in _TOML if (value := _at(document, keys)) is not None}
 
 
@@ -118,9 +120,7 @@ def _sections(text: str) -> list[tuple[str, str]]:
 
 
 def _node_settings(text: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(text or "{}")
-    if not isinstance(document, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - JSON has any shape
-        raise ValueError("not an object")  # noqa: TRY004 - the document is unfit, as one that is no JSON
+    document = read_json_table(text or "{}", "package.json")
     scripts = _scripts(document)
     mine = _test_scripts(scripts)
     return {key: document[key] for key in _NODE if key in document} | {"scripts": {key: scripts[key] for key in mine}}
@@ -129,7 +129,7 @@ def _node_settings(text: str) -> dict[str, Any]:
 def _node_merged(before: str, after: str) -> str:
     """The change's text, its order kept, with the base commit's test settings."""
     try:
-        old, new = json.loads(before or "{}"), json.loads(after)
+        old, new = read_json_table(before or "{}", "package.json"), read_json_table(after, "package.json")
         old_scripts, new_scripts = _scripts(old), _scripts(new)
         scripts = _test_scripts(old_scripts) | _test_scripts(new_scripts)
         document = _exchanged({key: value for key, value in old.items() if key != "scripts"}, new, _NODE)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from phasegate.infra.grading.tree.test_sources import parsed
+from phasegate.infra.documents.python_source import python_or_none
 
 _CASE = re.compile(r"(?P<test>(?:\w+::)*\w+)\[(?P<case>.+)\]", re.DOTALL)
 _INSTEAD = "amend the whole test, with a replacement that keeps the cases that still hold"
@@ -118,7 +118,7 @@ def _cut(text: str, nodes: Sequence[ast.expr], number: int) -> str:
 
 def _table(text: str, test: str) -> _Table | str:
     """The literal table of a test's cases; the reason where there is none."""
-    module = parsed(text)
+    module = python_or_none(text)
     node = None if module is None else _function(module.body, test.split("::"))
     marks = [mark for mark in node.decorator_list if _is_parametrize(mark)] if node else []
     if len(marks) != 1 or not isinstance(marks[0], ast.Call):

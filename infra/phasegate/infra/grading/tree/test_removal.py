@@ -9,7 +9,8 @@ import ast
 import re
 from collections.abc import Collection
 
-from phasegate.infra.grading.tree.test_sources import list_tests, parsed
+from phasegate.infra.documents.python_source import python_or_none
+from phasegate.infra.grading.tree.test_sources import list_tests
 
 _IMPORTS = {
     ".go": re.compile(r'(?m)^(?:import)?[ \t]+(?:(?P<alias>\w+)[ \t]+)?"(?:[^"\n]*/)?(?P<name>[\w-]+)"[ \t]*\n'),
@@ -48,7 +49,7 @@ def without_tests(path: str, text: str, names: Collection[str]) -> str:
 
 
 def _python_without(text: str, names: set[str]) -> str:
-    module = parsed(text)
+    module = python_or_none(text)
     if module is None:
         return text
     gone: list[tuple[int, int, str]] = []
@@ -90,7 +91,7 @@ def _lines_replaced(text: str, pieces: Collection[tuple[int, int, str]]) -> str:
 
 
 def _python_unused_imports_dropped(before: ast.Module, text: str) -> str:
-    after = parsed(text)
+    after = python_or_none(text)
     if after is None:
         return text
     used_before, used = _used_names(before), _used_names(after)

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from phasegate.infra.documents.python_source import python_or_none
+
 _LARGEST = 2_000_000
 """Characters of the largest test file that is looked into."""
 _NODE = re.compile(r".*\.[cm]?[jt]sx?")
@@ -68,7 +70,7 @@ def list_tests(path: str, text: str) -> tuple[TestSource, ...]:
 
 
 def _python(text: str) -> Iterator[TestSource]:
-    module = parsed(text)
+    module = python_or_none(text)
     if module is None:
         return
     lines = _line_starts(text)
@@ -93,7 +95,7 @@ def inherited_names(path: str, name: str, text: str) -> tuple[str, ...]:
         text: The file's content.
     """
     owner, _, method = name.rpartition("::")
-    module = parsed(text) if path.endswith(".py") and owner else None
+    module = python_or_none(text) if path.endswith(".py") and owner else None
     classes = [node for node in module.body if isinstance(node, ast.ClassDef)] if module else []
     heirs = {owner.rpartition("::")[2]}
     for node in classes:  # a class stands after its bases
@@ -101,14 +103,6 @@ def inherited_names(path: str, name: str, text: str) -> tuple[str, ...]:
         bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
         heirs |= {node.name} if bases & heirs and method not in own else set()
     return tuple(f"{node.name}::{method}" for node in classes if node.name in heirs and node.name != owner)
-
-
-def parsed(text: str) -> ast.Module | None:
-    """Python's syntax tree of a text, or `None` if it is no Python of this version."""
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _line_starts(text: str) -> list[int]:

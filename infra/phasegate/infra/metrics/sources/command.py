@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 import os
 import signal
-from typing import Any, cast
+from typing import Any
 
-from phasegate.infra.errors import TemporaryError
+from phasegate.infra.documents.bounds import DocumentBounds
+from phasegate.infra.documents.json_text import read_json_table
+from phasegate.infra.errors import DocumentUnreadable, TemporaryError
 from phasegate.infra.metrics.sources.measured_release import MeasuredRelease
 from phasegate.infra.metrics.sources.port import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
 _HANDED_ON = ("PATH", "HOME", "LANG")
-_MOST_PRINTED = 1_000_000
+_BOUNDS = DocumentBounds(size=1_000_000, values=100_000)
+_CHUNK = 65_536
 _SAID = 300
 """Characters of a command's complaint that are passed on."""
 
@@ -62,7 +64,8 @@ class Command:
         )
         try:
             async with asyncio.timeout(metric.request_timeout.total_seconds()):
-                printed, complaint = await process.communicate()
+                printed, complaint = await asyncio.gather(_beginning(process.stdout), _beginning(process.stderr))
+                await process.wait()
         except TimeoutError as error:
             raise TemporaryError(f"the command took longer than {metric.request_timeout}") from error
         finally:
@@ -76,12 +79,18 @@ class Command:
 
     def _numbers(self, printed: bytes) -> dict[str, float]:
         try:
-            document = json.loads(printed[:_MOST_PRINTED])
-        except ValueError as error:
-            raise TemporaryError("the command printed no JSON") from error
-        if not isinstance(document, dict):
-            raise TemporaryError("the command printed no JSON object")
-        return {name: _number(name, cast("dict[str, Any]", document)) for name in self._metric.values}
+            document = read_json_table(printed, "the command's output", _BOUNDS, constants=True)
+        except DocumentUnreadable as error:
+            raise TemporaryError(f"the command printed no JSON object: {error.reason}") from error
+        return {name: _number(name, document) for name in self._metric.values}
+
+
+async def _beginning(stream: asyncio.StreamReader | None) -> bytes:
+    """A stream's bytes, one more than is read at most; the rest is thrown away as it comes."""
+    content = bytearray()
+    while stream is not None and (chunk := await stream.read(_CHUNK)):
+        content += chunk[: _BOUNDS.size + 1 - len(content)]
+    return bytes(content)
 
 
 def _number(name: str, document: dict[str, Any]) -> float:
@@ -90,4 +99,7 @@ def _number(name: str, document: dict[str, Any]) -> float:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TemporaryError(f"the command printed no number {name!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise TemporaryError(f"the command printed a number {name!r} that is too large") from error

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any, TypeVar, cast
 
+from phasegate.infra.documents.python_source import python_or_none
 from phasegate.infra.policy.detect.source_tree import SourceTree, table
 
 _Kind = TypeVar("_Kind")
@@ -145,9 +146,8 @@ def _list(value: object, kind: type[_Kind]) -> list[_Kind]:
 
 
 def _from_nox(text: str) -> Automation:
-    try:
-        module = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    module = python_or_none(text)
+    if module is None:
         return Automation()
     sessions = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name in ("test", "tests")]
     calls = [call for session in sessions for call in ast.walk(session) if isinstance(call, ast.Call)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
+from phasegate.infra.documents.python_source import python_or_none
 from phasegate.infra.policy.detect.source_tree import SourceTree, table
 
 _DEMONSTRATIONS = {
@@ -62,9 +63,8 @@ def find_application(tree: SourceTree, sources: Mapping[PurePosixPath, str]) -> 
 
 def _applications(path: PurePosixPath, text: str) -> Iterator[Application]:
     """Applications that a module makes when it is imported."""
-    try:
-        module = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    module = python_or_none(text)
+    if module is None:
         return
     parts = path.with_suffix("").parts
     name = ".".join(part for part in parts[parts[0] == "src" :] if part != "__init__")

@@ -5,13 +5,14 @@ Used by `detect` and its parts, which know what the names mean.
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from phasegate.infra.documents.json_text import read_json
+from phasegate.infra.documents.toml_text import read_toml
+from phasegate.infra.errors import DocumentUnreadable
 from phasegate.infra.system.trees import walk
 
 _MAX_FILES = 5000
@@ -69,16 +70,16 @@ class SourceTree:
     def toml(self, name: str) -> dict[str, Any]:
         """A TOML file as a mapping, or an empty one if it is not there or does not parse."""
         try:
-            return tomllib.loads(self.text(name))
-        except (tomllib.TOMLDecodeError, RecursionError):
+            return read_toml(self.text(name), name)
+        except DocumentUnreadable:
             self.unreadable.add(name)
             return {}
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON file as a mapping, or an empty one if it is not there, does not parse or is none."""
         try:
-            value = json.loads(self.text(name))
-        except (ValueError, RecursionError):
+            value = read_json(self.text(name), name)
+        except DocumentUnreadable:
             if name in self:
                 self.unreadable.add(name)
             return {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -23,12 +22,15 @@ import urllib3
 
 from phasegate.infra.deploy.kubernetes.api.errors import fault, is_passing
 from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, Ref
+from phasegate.infra.documents.bounds import MIB, DocumentBounds
+from phasegate.infra.documents.json_text import json_table_or_empty
 from phasegate.infra.errors import ConfigError, DeployFailed, TargetUnavailable
 
 FIELD_MANAGER = "phasegate"
 _ONE_REQUEST_SECONDS = 15
 _LOG_BYTES = 8 * 1024**2
 """Of one container; its last lines are taken first."""
+_BOUNDS = DocumentBounds(size=64 * MIB, values=5_000_000)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -249,8 +251,4 @@ def connect(namespace: str, *, context: str, environment: Mapping[str, str]) -> 
 
 
 def _object(answer: _Answer) -> Manifest:
-    try:
-        document = json.loads(answer.body)
-    except ValueError:
-        document = None
-    return cast("Manifest", document) if isinstance(document, dict) else {}
+    return json_table_or_empty(answer.body, "the answer of the cluster", _BOUNDS)

@@ -11,12 +11,12 @@ Called by the cluster's adapter alone.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from phasegate.infra.deploy.kubernetes.api.manifests import table, tables
+from phasegate.infra.documents.json_text import json_table_or_empty
 from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, TargetUnavailable
 
 _WAITED_FOR = frozenset({408, 410, 429, 500, 502, 503, 504})
@@ -109,10 +109,7 @@ def fault(status: int, body: bytes, *, what: str, namespace: str) -> PhasegateEr
 
 
 def _status(body: bytes) -> dict[str, Any]:
-    try:
-        return table(json.loads(body))
-    except ValueError:
-        return {}
+    return json_table_or_empty(body, "the answer of the cluster")
 
 
 def _owned_fields(details: dict[str, Any], what: str) -> tuple[OwnedField, ...]:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
-import yaml
-
-from phasegate.infra.errors import ConfigError
+from phasegate.infra.documents.bounds import DocumentBounds
+from phasegate.infra.documents.text import decoded
+from phasegate.infra.documents.yaml_text import read_yaml_documents
+from phasegate.infra.errors import ConfigError, DocumentUnreadable
 from phasegate.infra.system.trees import walk
 
 Manifest = dict[str, Any]
@@ -23,8 +24,7 @@ WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
 """Kinds that are rolled out, and waited for."""
 _SUFFIXES = (".yaml", ".yml", ".json")
 _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-_MAX_BYTES = 1_000_000
-_MAX_VALUES = 100_000
+_BOUNDS = DocumentBounds(size=1_000_000, values=100_000)
 _DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 _FIRST = ("ServiceAccount", "ConfigMap", "Secret", "PersistentVolumeClaim", "Service")
 """Kinds that others need, which come first; kinds not named here come between these and the workloads."""
@@ -124,30 +124,17 @@ def _files(folder: Path, path: str) -> list[Path]:
 
 
 def _documents(file: Path, name: str) -> Iterator[Manifest]:
-    with file.open("rb") as content:
-        text = content.read(_MAX_BYTES + 1)
-    if len(text) > _MAX_BYTES:
-        raise ConfigError(f"{name} is larger than {_MAX_BYTES:,} bytes.", remedy="Split it.")
+    with file.open("rb") as opened:
+        content = opened.read(_BOUNDS.size + 1)
+    if len(content) > _BOUNDS.size:
+        raise ConfigError(f"{name} is larger than {_BOUNDS.size:,} bytes.", remedy="Split it.")
     try:
-        for document in yaml.safe_load_all(text):
-            _require_small(document, name)
-            if document is not None:
-                yield from _flat(document, name)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{name} is not YAML: {error}", remedy="Correct it.") from error
-
-
-def _require_small(document: object, name: str) -> None:
-    """Refuse what a few aliases blow up; values are counted as often as they would be written."""
-    pending, count = [document], 0
-    while pending:
-        value, count = pending.pop(), count + 1
-        if count > _MAX_VALUES:
-            raise ConfigError(f"{name} holds more than {_MAX_VALUES:,} values.", remedy="Write it without aliases.")
-        if isinstance(value, dict):
-            pending.extend(cast("Manifest", value).values())
-        elif isinstance(value, list):
-            pending.extend(cast("list[object]", value))
+        text = decoded(content, name, _BOUNDS)
+        for document in read_yaml_documents(text, name, schema="yaml-1.1", bounds=_BOUNDS):
+            if document.value is not None:
+                yield from _flat(document.value, name)
+    except DocumentUnreadable as error:
+        raise ConfigError(f"{error.message} (it is not YAML that can be read)", remedy="Correct it.") from error
 
 
 def _flat(document: object, name: str) -> Iterator[Manifest]:
