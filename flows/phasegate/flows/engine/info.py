@@ -10,8 +10,8 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
+from phasegate.infra.documents.json_text import read_json_table
 from phasegate.infra.settings import Settings
 from phasegate.infra.system.detached import DetachedProcess
 
@@ -59,7 +59,7 @@ class EngineInfo:
     def read(cls, settings: Settings) -> EngineInfo | None:
         """Read engine.json, or return None if it is missing or malformed."""
         try:
-            fields: dict[str, Any] = json.loads(settings.engine_file.read_text())
+            fields = read_json_table(settings.engine_file.read_bytes(), "engine.json")
             server, standby = fields.pop("server"), fields.pop("standby", None)
             return cls(
                 process=DetachedProcess(**fields.pop("process")),

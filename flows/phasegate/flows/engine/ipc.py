@@ -14,7 +14,10 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+
+from phasegate.infra.documents.json_text import read_json_table
+from phasegate.infra.errors import DocumentUnreadable
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -41,8 +44,7 @@ def request(path: Path, request: dict[str, Any], *, timeout: timedelta) -> dict[
         connection.connect(address)
         connection.sendall(json.dumps(request).encode() + b"\n")
         with connection.makefile("rb") as lines:
-            answer: dict[str, Any] = json.loads(lines.readline())
-            return answer
+            return read_json_table(lines.readline(), "the answer of the engine")
 
 
 async def serve(path: Path, answer: Answer) -> asyncio.Server:
@@ -78,9 +80,7 @@ def bind(path: Path) -> socket.socket:
 
 async def _answer_line(line: bytes, answer: Answer) -> dict[str, Any]:
     try:
-        request: Any = json.loads(line)
-    except ValueError:
-        request = None
-    if not isinstance(request, dict):
+        request = read_json_table(line, "the request")
+    except DocumentUnreadable:
         return {"ok": False, "error": "not a JSON object"}
-    return await answer(cast("dict[str, Any]", request))
+    return await answer(request)

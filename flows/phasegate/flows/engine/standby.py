@@ -24,6 +24,7 @@ from phasegate.flows.engine import ipc
 from phasegate.flows.engine.info import EngineInfo, EngineLock
 from phasegate.flows.engine.prefect_backend import server_process
 from phasegate.infra import crash_points
+from phasegate.infra.documents.json_text import read_json_table
 from phasegate.infra.settings import Settings
 from phasegate.infra.system.detached import DetachedProcess
 
@@ -117,10 +118,10 @@ def _await_request(settings: Settings) -> dict[str, Any]:
             connection, _ = listener.accept()
             with connection, connection.makefile("rwb") as lines:
                 try:
-                    request: dict[str, Any] = json.loads(lines.readline())
+                    request = read_json_table(lines.readline(), "the request")
                 except ValueError:
                     continue
-                ok = request["version"] == _version()
+                ok = request.get("version") == _version()
                 if ok:
                     path.unlink(missing_ok=True)
                 process = DetachedProcess.of(os.getpid()) or DetachedProcess(os.getpid(), 0)

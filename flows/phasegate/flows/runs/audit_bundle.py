@@ -9,7 +9,6 @@ the heads, by the lifecycle. Only verified bytes are read.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.errors import RepositoryError, TrailBroken, UsageError
+from phasegate.infra.documents.json_text import read_stored_json
+from phasegate.infra.errors import DocumentUnreadable, RepositoryError, TrailBroken, UsageError
 from phasegate.infra.identity.attestation import IN_TOTO, STATEMENT, AttestationKey, decoded, encoded, key_id, verified
 from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.ledger.trail.audit import TrailAudit, audit_rows
@@ -155,18 +155,19 @@ def audit_bundle(bundle: bytes, *, expected_key: str = "") -> AuditReport:
     public = decoded(outside["key"])
     if expected_key not in {"", key_id(public)}:
         raise TrailBroken(f"the bundle is signed by {key_id(public)}, not by {expected_key}")
-    content = json.loads(verified(outside["envelope"], public, CONTENT))
     try:
+        content = read_stored_json(verified(outside["envelope"], public, CONTENT))
         rows, run_id = ExportedRows(content["rows"]), str(content["run"])
         heads = _read_heads(content["heads"])
         replayed = {str(run): _read_heads(stored) for run, stored in content.get("heads_replayed", {}).items()}
         missing, envelope = str(content["heads_missing"]), content["release"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        earlier = lineage(rows, run_id)[1:]
+        for run in reversed(earlier):
+            audit_rows(rows, run, replayed.get(run, ()))
+        trail, release = audit_rows(rows, run_id, heads), _check_release(rows, run_id, envelope, public)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # whoever makes a bundle signs it with a key of their own: its content has any shape
         raise TrailBroken(f"the bundle does not hold what phasegate exports: {error!r}") from error
-    earlier = lineage(rows, run_id)[1:]
-    for run in reversed(earlier):
-        audit_rows(rows, run, replayed.get(run, ()))
-    trail, release = audit_rows(rows, run_id, heads), _check_release(rows, run_id, envelope, public)
     return AuditReport(trail, len(heads), missing, tuple(earlier), key_id(public), release)
 
 
@@ -179,7 +180,7 @@ def release_statement(rows: Rows, run_id: str) -> dict[str, Any] | None:
         return None
     head = max(rows.of_run("events", run_id), key=lambda event: int(event["position"]))
     digests = {name: sha256(texts[kind]) for kind, name in _MATERIALS.items() if kind in texts}
-    release = json.loads(texts["release"])
+    release = read_stored_json(texts["release"])
     return {
         "_type": STATEMENT,
         "subject": [{"name": str(release["service"]), "digest": {"gitCommit": str(release["commit"])}}],
@@ -188,7 +189,7 @@ def release_statement(rows: Rows, run_id: str) -> dict[str, Any] | None:
             "run": {name: run[name] for name in ("id", "requester", "base_branch", "base_commit", "definition")},
             "digests": {**digests, "policy": run["policy"]},
             "gates": [_gate(rows, run_id, row) for row in _in_time(rows.of_run("gates", run_id), "opened_at")],
-            "health": json.loads(texts["health-report"]).get("verdict") if "health-report" in texts else None,
+            "health": read_stored_json(texts["health-report"]).get("verdict") if "health-report" in texts else None,
             "chain": {"position": head["position"], "hash": head["hash"]},
         },
     }
@@ -201,7 +202,7 @@ def _check_release(rows: Rows, run_id: str, envelope: Mapping[str, Any] | None, 
         if expected is not None or envelope is not None:
             raise TrailBroken("the bundle's statement and its rows do not agree on whether there is a release")
         return ""
-    stated = json.loads(verified(envelope, public, IN_TOTO))
+    stated = read_stored_json(verified(envelope, public, IN_TOTO))
     if stated != expected:
         raise TrailBroken("the statement about the release does not say what the rows say")
     return str(stated["subject"][0]["digest"]["gitCommit"])
@@ -214,7 +215,7 @@ def _artifacts(rows: Rows, run_id: str) -> dict[str, str]:
     digests = [] if run is None else [run["ticket"]]
     digests += [attempt["artifact"] for attempt in attempts if attempt["artifact"] and not attempt["superseded"]]
     texts = [row["content"] for digest in digests if (row := rows.find("artifacts", digest)) is not None]
-    return {str(json.loads(text)["kind"]): text for text in texts}
+    return {str(read_stored_json(text)["kind"]): text for text in texts}
 
 
 def _gate(rows: Rows, run_id: str, gate: Row) -> dict[str, Any]:
@@ -222,7 +223,7 @@ def _gate(rows: Rows, run_id: str, gate: Row) -> dict[str, Any]:
     named = ("approver", "identity", "verdict", "standing", "decided_at", "signature")
     return {
         **{name: gate[name] for name in ("gate", "number", "status", "subject_digest")},
-        "subject": json.loads(gate["subject"]),
+        "subject": read_stored_json(gate["subject"]),
         "decisions": [{name: row.get(name) for name in named} for row in _in_time(decisions, "decided_at")],
     }
 
@@ -250,9 +251,9 @@ def _read_heads(stored: Any) -> list[tuple[int, str]]:
 
 def _parsed(bundle: bytes) -> dict[str, Any]:
     try:
-        parsed: Any = json.loads(bundle)
-    except ValueError as error:
-        raise UsageError(f"this is no bundle: {error}", remedy="`phasegate export RUN` makes one.") from error
+        parsed = read_stored_json(bundle)
+    except DocumentUnreadable as error:
+        raise UsageError(f"this is no bundle: {error.reason}", remedy="`phasegate export RUN` makes one.") from error
     if not isinstance(parsed, dict) or set(cast("dict[str, Any]", parsed)) != {"format", "key", "envelope"}:
         raise UsageError("this is no bundle", remedy="`phasegate export RUN` makes one.")
     outside = cast("dict[str, Any]", parsed)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, cast
 
-from phasegate.infra.documents.bounds import DocumentBounds, unreadable
+from phasegate.infra.documents.bounds import STORED, DocumentBounds, unreadable
 from phasegate.infra.documents.text import decoded, mend_text, mend_value
 from phasegate.infra.errors import DocumentUnreadable
 
@@ -70,6 +70,15 @@ def read_json_table(
     if not isinstance(value, dict):
         raise unreadable(source, "it is no JSON object")
     return cast("dict[str, Any]", value)
+
+
+def read_stored_json(text: str | bytes) -> Any:
+    """Read JSON that phasegate wrote, from where others may have written since: a trail, a bundle.
+
+    Raises:
+        DocumentUnreadable: It is not JSON, or past the bounds of what phasegate writes.
+    """
+    return read_json(text, "what is stored", STORED)
 
 
 def json_table_or_empty(

@@ -107,7 +107,8 @@ class _Composer:
     def __init__(self, text: str, source: str, schema: Schema, bounds: DocumentBounds, first_line: int) -> None:
         parser = _PYTHONS_PARSER if _SURROGATE_ESCAPE.search(text) else _PARSER
         self._events: Iterator[Any] = yaml.parse(text, Loader=parser)
-        self._source, self._schema, self._bounds, self._first_line = source, schema, bounds, first_line
+        self._source, self._bounds, self._first_line = source, bounds, first_line
+        self._schema: Schema = schema
         self._anchors: dict[str, _Anchored | None] = {}
         self._lines: dict[Place, int] = {}
         self._values = 0

@@ -6,12 +6,12 @@ for nothing. Must not know how it is signed.
 
 from __future__ import annotations
 
-import json
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.infra.artifacts import canonical_json
+from phasegate.infra.documents.json_text import read_stored_json
 
 
 class DecisionStatement(BaseModel):
@@ -63,7 +63,7 @@ class DecisionStatement(BaseModel):
         Raises:
             ValueError: They are not the bytes of a decision.
         """
-        return cls.model_validate(json.loads(content))
+        return cls.model_validate(read_stored_json(content))
 
 
 class CommandStatement(BaseModel):

@@ -6,7 +6,6 @@ row; unlike it, it looks at one gate's part of the chain only, so that asking is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Table, func, select
 
+from phasegate.infra.documents.json_text import read_stored_json
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import GENESIS, digest_of_row, event_hash, row_digest
@@ -49,7 +49,7 @@ class Link:
         facts = (row["position"], row["at"], row["kind"], row["actor"], row["payload"])
         if row["hash"] != event_hash(row["previous"], row["run_id"], *facts):
             return None
-        at, payload = datetime.fromisoformat(row["at"]), json.loads(row["payload"])
+        at, payload = datetime.fromisoformat(row["at"]), read_stored_json(row["payload"])
         return cls(row["position"], row["kind"], row["actor"], at, payload, row["hash"])
 
     def digest_of(self, table: Table, row_id: str) -> str | None:
@@ -64,7 +64,7 @@ def is_as_accepted(rows: Rows, run_id: str) -> bool:
     if run is None or first is None:
         return False
     computed = event_hash(GENESIS, run_id, 1, first["at"], first["kind"], first["actor"], first["payload"])
-    digest = json.loads(first["payload"])["rows"].get(f"runs/{run_id}")
+    digest = read_stored_json(first["payload"])["rows"].get(f"runs/{run_id}")
     return bool(computed == first["hash"]) and digest_of_row("runs", {**run, **_GOES_ON}) == digest
 
 

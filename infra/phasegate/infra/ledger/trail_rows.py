@@ -6,12 +6,12 @@ trust none.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Connection, text
 
+from phasegate.infra.documents.json_text import read_stored_json
 from phasegate.infra.ledger.storage import schema
 
 Row: TypeAlias = Mapping[str, Any]
@@ -76,7 +76,7 @@ def lineage(rows: Rows, run_id: str) -> list[str]:
     while upcoming and upcoming not in run_ids:
         run_ids.append(upcoming)
         run = rows.find("runs", upcoming)
-        origin = json.loads(run["origin"] or "null") if run is not None else None
+        origin = read_stored_json(run["origin"] or "null") if run is not None else None
         upcoming = str(origin["run"]) if origin is not None and origin["mode"] == "replay" else ""
     return run_ids
 
@@ -88,7 +88,7 @@ def exported(rows: Rows, run_id: str) -> dict[str, list[Row]]:
     """
     runs = lineage(rows, run_id)
     tables = {name: [row for run in runs for row in rows.of_run(name, run)] for name in TABLES if name != "artifacts"}
-    named = {name for event in tables["events"] for name in json.loads(event["payload"])["rows"]}
+    named = {name for event in tables["events"] for name in read_stored_json(event["payload"])["rows"]}
     digests = sorted(name.partition("/")[2] for name in named if name.startswith("artifacts/"))
     artifacts = [rows.find("artifacts", digest) for digest in digests]
     return {**tables, "artifacts": [row for row in artifacts if row is not None]}

@@ -19,8 +19,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import cast
 
+from phasegate.infra.documents.json_text import json_table_or_empty
 from phasegate.infra.web import login_page
 from phasegate.infra.web.body import (
     App,
@@ -276,11 +276,7 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
 
 
 def _token(body: bytes) -> str:
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    token = cast("dict[str, object]", content).get("token") if isinstance(content, dict) else None
+    token = json_table_or_empty(body, "the body").get("token")
     return token if isinstance(token, str) else ""
 
 

@@ -25,8 +25,12 @@ from phasegate.infra.deploy.kubernetes.api.diff import PREFIX
 from phasegate.infra.deploy.kubernetes.api.errors import StaleWrite
 from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, Ref, table
 from phasegate.infra.deploy.target import Check
+from phasegate.infra.documents.bounds import MIB, DocumentBounds
+from phasegate.infra.documents.compressed import gunzipped_base64
+from phasegate.infra.documents.json_text import read_json_table
 from phasegate.infra.errors import DeployFailed
 
+_BOUNDS = DocumentBounds(size=64 * MIB, values=5_000_000)
 _LABELS = {"app.kubernetes.io/managed-by": "phasegate"}
 
 
@@ -207,5 +211,5 @@ def _packed(content: object) -> str:
 
 
 def _unpacked(text: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(text)))
-    return content
+    source = "the release's manifests in the cluster"
+    return read_json_table(gunzipped_base64(text, source, _BOUNDS), source, _BOUNDS)

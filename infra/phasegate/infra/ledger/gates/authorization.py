@@ -7,7 +7,6 @@ audit, and where a person is shown the bytes to sign.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.documents.json_text import read_stored_json
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, DecisionStatement
 from phasegate.infra.ledger.records import KEEP_TESTS, Decision, Gate, Run, Verdict
@@ -85,7 +85,7 @@ def rules_of(run: Run, stored_policy: str, gate: str, change: str = "") -> GateR
     policy = gates.named(cast("GateName", gate))
     people = tuple(sorted({name for role in policy.roles for name in roles[role]})) if policy.roles else None
     admins, quorum = tuple(roles.get(ADMIN, ())), policy.quorum
-    authority_files: tuple[str, ...] = tuple(json.loads(change).get("authority_files", ())) if change else ()
+    authority_files: tuple[str, ...] = tuple(read_stored_json(change).get("authority_files", ())) if change else ()
     if authority_files and admins:
         people, quorum = tuple(sorted(set(admins))), min(quorum, len(set(admins)))
     return GateRules(people, quorum, policy.exclude_requester, policy.expires, admins, run.requester, authority_files)
@@ -105,7 +105,7 @@ def excludes_requester(stored_policy: str) -> bool:
 @lru_cache(maxsize=64)
 def _gates_in(stored_policy: str) -> tuple[GatesPolicy, dict[str, list[str]]]:
     """The gates of a stored policy, and the people of its roles."""
-    document: dict[str, Any] = json.loads(stored_policy)
+    document: dict[str, Any] = read_stored_json(stored_policy)
     if document["kind"] != _POLICY:
         raise TrailBroken("the run's policy is no policy", remedy="Compare with a copy of the ledger.")
     policy: dict[str, Any] = document["policy"]

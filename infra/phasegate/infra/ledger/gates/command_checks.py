@@ -7,7 +7,6 @@ refused on record, and the run is put back to where its events say it stands.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, select
 
 from phasegate.infra.artifacts import canonical_json
+from phasegate.infra.documents.json_text import read_stored_json
 from phasegate.infra.errors import NotAllowed, NotFound, TrailBroken
 from phasegate.infra.identity import AllowedSigners, CommandStatement
 from phasegate.infra.ledger.artifacts import Artifacts
@@ -228,7 +228,7 @@ class Commands:
         if first is not None and row["previous"] == GENESIS:
             for name in first.payload["rows"]:
                 stored, _, digest = name.partition("/")
-                if stored == "artifacts" and json.loads(content := self._artifacts.text(digest))["kind"] == "policy":
+                if stored == "artifacts" and read_stored_json(content := self._artifacts.text(digest))["kind"] == "policy":
                     return content
         raise TrailBroken(f"run {run_id} is not what was accepted", remedy="`phasegate audit` says more.")
 

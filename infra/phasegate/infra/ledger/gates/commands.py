@@ -6,13 +6,13 @@ a command is given and each time it is read, by the audit, and where a person is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.documents.json_text import read_stored_json
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import COMMAND_NAMESPACE, AllowedSigners, CommandStatement, signer_of
 from phasegate.infra.ledger.chain import Link
@@ -82,7 +82,7 @@ def command_rules_of(stored_policy: str) -> CommandAuthority | None:
     Args:
         stored_policy: Content of the artifact, whose digest the caller has checked.
     """
-    document: dict[str, Any] = json.loads(stored_policy)
+    document: dict[str, Any] = read_stored_json(stored_policy)
     policy: dict[str, Any] = document["policy"]
     if "commands" not in policy:
         return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
+from phasegate.infra.documents.json_text import read_stored_json
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger.chain import Chain
 from phasegate.infra.ledger.events import EventKind
@@ -67,7 +67,7 @@ class GateRows:
         )
         with self._store.reading() as connection:
             payload = connection.execute(query).scalar()
-        return "" if payload is None else str(json.loads(payload)["why"])
+        return "" if payload is None else str(read_stored_json(payload)["why"])
 
     def decisions(self, run_id: str) -> Sequence[Decision]:
         """A run's decisions in the order they were made."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from phasegate.infra.artifacts import sha256
+from phasegate.infra.documents.json_text import read_stored_json
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.ledger.chain import is_as_accepted
 from phasegate.infra.ledger.storage import schema
@@ -105,7 +105,7 @@ def _check_chain(rows: Rows, run_id: str) -> tuple[list[str], dict[str, str]]:
         computed = event_hash(hashes[-1], run_id, position, row["at"], row["kind"], row["actor"], row["payload"])
         if row["hash"] != computed:
             broken(name, "its content does not match its hash")
-        vouched.update(json.loads(row["payload"])["rows"])
+        vouched.update(read_stored_json(row["payload"])["rows"])
         hashes.append(row["hash"])
     return hashes[1:], vouched
 

@@ -7,12 +7,12 @@ policy names allowed signers, be signed by one of theirs over exactly what the r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Never
 
 from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.documents.json_text import read_stored_json
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, signer_of
 from phasegate.infra.ledger.events import EventKind
@@ -67,7 +67,7 @@ def check_decisions(rows: Rows, run_id: str) -> int:
     counted: dict[str, list[Decision]] = {gate: [] for gate in gates}
     for row in sorted(rows.of_run("decisions", run_id), key=lambda row: (row["decided_at"], row["id"])):
         _check_recorded(row, recorded)
-        decision = Decision.model_validate({**row, "tests": json.loads(row.get("tests", "[]"))})
+        decision = Decision.model_validate({**row, "tests": read_stored_json(row.get("tests", "[]"))})
         if decision.gate_id not in gates:
             broken(f"decisions/{decision.id}", "it was not made on this gate's subject")
         span = times[f"gates/{decision.gate_id}"], times[f"decisions/{decision.id}"]
@@ -105,7 +105,7 @@ def _times(events: Iterable[Row]) -> dict[str, datetime]:
     latest = datetime.min.replace(tzinfo=UTC)
     for event in events:
         latest = max(latest, datetime.fromisoformat(event["at"]))
-        for name in json.loads(event["payload"])["rows"]:
+        for name in read_stored_json(event["payload"])["rows"]:
             times.setdefault(name, latest)
     return times
 
@@ -123,12 +123,12 @@ def _gate(row: Row) -> Gate:
 
 
 def _decoded(row: Row, *columns: str) -> dict[str, Any]:
-    return {**row, **{name: None if row[name] is None else json.loads(row[name]) for name in columns}}
+    return {**row, **{name: None if row[name] is None else read_stored_json(row[name]) for name in columns}}
 
 
 def stored_signers(rows: Rows, policy: str) -> AllowedSigners | None:
     """People whose signatures count, by a run's stored policy, or `None` if decisions are not signed."""
-    digest = str(json.loads(policy).get("allowed_signers", ""))
+    digest = str(read_stored_json(policy).get("allowed_signers", ""))
     if not digest:
         return None
     stored = rows.find("artifacts", digest)
@@ -149,7 +149,7 @@ def _check_gate(gate: Gate, signers: AllowedSigners | None, rules: GateRules) ->
 def _recorded_decisions(events: list[Row]) -> Iterator[tuple[str, tuple[str, str, Mapping[str, Any]]]]:
     """For each row of `decisions`, the last event that touched it: kind, actor and payload."""
     for event in events:
-        payload = json.loads(event["payload"])
+        payload = read_stored_json(event["payload"])
         for name in payload["rows"]:
             if name.startswith("decisions/"):
                 yield name, (event["kind"], event["actor"], payload)
@@ -159,7 +159,7 @@ def _inherited(events: list[Row]) -> Iterator[tuple[str, str]]:
     """The gates that an answer of an earlier run was carried to, each with the gate it was given at."""
     for event in events:
         if event["kind"] == EventKind.GATE_CARRIED:
-            payload = json.loads(event["payload"])
+            payload = read_stored_json(event["payload"])
             yield str(payload["gate"]), str(payload["from"])
 
 
@@ -200,7 +200,7 @@ def _check_recorded(row: Row, recorded: Mapping[str, tuple[str, str, Mapping[str
     )
     tests = payload.get("tests", [])
     claimed = (row["approver"], row["gate_id"], row["verdict"], row["note"], row.get("for_stage", 0))
-    if attested != (_SAID_BY[row["override"]], *claimed) or tests != json.loads(row.get("tests", "[]")):
+    if attested != (_SAID_BY[row["override"]], *claimed) or tests != read_stored_json(row.get("tests", "[]")):
         broken(name, "its event says something else, or is not the approver's own")
 
 
@@ -252,9 +252,9 @@ def _check_request(rows: Rows, run: Run, signers: AllowedSigners | None, events:
     """Check the requester's proof of who they are, where a gate of signed decisions excludes them."""
     if signers is None:
         return 0
-    touched = json.loads(events[0]["payload"])["rows"]
+    touched = read_stored_json(events[0]["payload"])["rows"]
     stored = (rows.find("artifacts", name.partition("/")[2]) for name in touched if name.startswith("artifacts/"))
-    documents = [json.loads(row["content"]) for row in stored if row is not None]
+    documents = [read_stored_json(row["content"]) for row in stored if row is not None]
     proof = next((document for document in documents if document.get("kind") == "request"), None)
     name = f"runs/{run.id}"
     if proof is None:

@@ -79,26 +79,26 @@ class Prometheus:
         return Reading(_values(answer))
 
 
-def _values(answer: object) -> dict[str, float]:
+def _values(answer: Any) -> dict[str, float]:
     match answer:
         case {"status": "error", "error": error}:
             raise TemporaryError(f"Prometheus refuses the query: {str(error)[:_SAID]}")
         case {"data": {"resultType": "scalar", "result": sample}}:
-            series = [[sample]]
-        case {"data": {"resultType": "vector", "result": [*results]}}:
-            series = [[sample] for sample in _of_each(results, "value")]
-        case {"data": {"resultType": "matrix", "result": [*results]}}:
-            series = [samples for samples in _of_each(results, "values") if samples]
+            series: list[object] = [[sample]]
+        case {"data": {"resultType": "vector", "result": results}}:
+            series = [[sample] for sample in _of_each(_list(results, answer), "value")]
+        case {"data": {"resultType": "matrix", "result": results}}:
+            series = [samples for samples in _of_each(_list(results, answer), "values") if samples]
         case _:
             raise _other(answer)
     return aggregate([[_number(sample, answer) for sample in _list(samples, answer)] for samples in series])
 
 
-def _of_each(results: Sequence[object], key: str) -> Iterator[Any]:
+def _of_each(results: Sequence[object], key: str) -> Iterator[object]:
     """Value of a key of each result; results of another shape, such as native histograms, have none."""
     for result in results:
         if isinstance(result, dict) and key in result:
-            yield cast("dict[str, Any]", result)[key]
+            yield cast("dict[str, object]", result)[key]
 
 
 def _list(samples: object, answer: object) -> list[object]:
