@@ -5,6 +5,7 @@ Only this module of the command line may catch every exception. Nothing below it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from phasegate.flows.cli.output import OutputLostError, guarded_output
 from phasegate.flows.cli.root import phasegate
 from phasegate.flows.cli.sanitize import sanitize
 from phasegate.infra.errors import PhasegateError, UsageError
@@ -33,6 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _exit_code(words: list[str]) -> int:
+    try:
+        with guarded_output():
+            return _outcome(words)
+    except OutputLostError as error:
+        with contextlib.suppress(OSError):
+            print(f"Error: the output cannot be written: {error.strerror}.", file=sys.stderr)
+        return PhasegateError.exit_code
+
+
+def _outcome(words: list[str]) -> int:
     as_json = "--json" in words
     try:
         result = phasegate.main(args=words or ["--help"], prog_name="phasegate", standalone_mode=False)
@@ -46,6 +58,8 @@ def _exit_code(words: list[str]) -> int:
         cause = error.__cause__ if isinstance(error, click.Abort) else error
         print(sanitize(str(cause or "")) or "Interrupted.", file=sys.stderr)
         return INTERRUPTED
+    except OutputLostError:
+        raise
     except Exception as error:  # noqa: BLE001  the last resort: a person gets a sentence, the log gets the rest
         return _report(_defect(error, words), as_json=as_json)
     return result if isinstance(result, int) else 0

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -16,6 +19,69 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDTH_WITHOUT_TERMINAL = 120
+
+
+class OutputLostError(OSError):
+    """Standard output takes nothing: its disk is full, or its other end is broken."""
+
+
+class _GuardedOutput:
+    """Standard output that tells its own failures from those of other files, and remembers the first."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._failure: OutputLostError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._guarded():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._guarded():
+            self._stream.flush()
+
+    def finish(self) -> None:
+        """Write all that is left; a failure that click caught is raised again."""
+        self.flush()
+        if self._failure is not None:
+            raise self._failure
+
+    @contextmanager
+    def _guarded(self) -> Generator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise  # the reader has what it wanted: click ends the process without a word
+        except OSError as error:
+            self._failure = self._failure or OutputLostError(error.errno, error.strerror)
+            raise self._failure from error
+
+
+@contextmanager
+def guarded_output() -> Generator[None]:
+    """Guard standard output for the block, and write all that is left at its end.
+
+    Raises:
+        OutputLostError: It takes nothing; what is left for it is thrown away.
+    """
+    stream = sys.stdout
+    if stream is None:  # pyright: ignore[reportUnnecessaryComparison]  it was closed when the process was started
+        yield
+        return
+    guarded = _GuardedOutput(stream)
+    sys.stdout = cast("TextIO", guarded)
+    try:
+        yield
+        guarded.finish()
+    except OutputLostError:
+        with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+        raise
+    finally:
+        sys.stdout = stream
 
 
 def document(value: Any) -> None:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from phasegate.flows.engine import ipc, standby
 from phasegate.flows.engine.info import EXIT_LOCK_HELD, EngineInfo, EngineLock, engine_alive
 from phasegate.flows.engine.prefect_backend import server_process
-from phasegate.infra.errors import EngineUnavailable
+from phasegate.infra.errors import ConfigError, EngineUnavailable
 from phasegate.infra.settings import Settings
 from phasegate.infra.system import detached
 
@@ -99,7 +99,14 @@ def stop(settings: Settings) -> bool:
     Raises:
         EngineUnavailable: It does not end.
     """
-    with settings.stop_lock.open("w") as turn:
+    try:
+        turn = settings.stop_lock.open("w")
+    except OSError as error:
+        raise ConfigError(
+            f"The lock {settings.stop_lock} cannot be opened: {error.strerror}.",
+            remedy="Move it away, or name another folder in PHASEGATE_HOME.",
+        ) from error
+    with turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # else the engine's lock, which this takes, would look like an engine
         return _stop(settings)
 

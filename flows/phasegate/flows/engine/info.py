@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, dataclass, field
 
 from phasegate.infra.documents.json_text import read_json_table
+from phasegate.infra.errors import ConfigError
 from phasegate.infra.settings import Settings
 from phasegate.infra.system.detached import DetachedProcess
 
@@ -75,8 +76,18 @@ class EngineLock:
     """Lock that makes the engine the only one over its state folder. The kernel releases it at any death."""
 
     def __init__(self, settings: Settings) -> None:
-        """Open the lock file, without locking it."""
-        self._file = os.open(settings.engine_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Open the lock file, without locking it.
+
+        Raises:
+            ConfigError: It cannot be opened, or something else is in its place.
+        """
+        try:
+            self._file = os.open(settings.engine_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"The engine's lock {settings.engine_lock} cannot be opened: {error.strerror}.",
+                remedy="Move it away, or name another folder in PHASEGATE_HOME.",
+            ) from error
 
     def take(self) -> bool:
         """Take the lock.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
+import stat
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 
 from phasegate.infra.errors import ConfigError, LedgerUnavailable, TrailBroken
 
@@ -32,13 +34,14 @@ def connect(url: str) -> Engine:
         url: `sqlite:////path/ledger.db`, or `postgresql://user@host/database`.
 
     Raises:
-        ConfigError: The address is of neither kind, or the database was written by a newer phasegate.
+        ConfigError: The address is of neither kind, the database was written by a newer phasegate, or the file cannot
+            be opened as one.
         LedgerUnavailable: Postgres does not answer, or does not let phasegate in.
         TrailBroken: Somebody put a trigger, a view or a rule into it.
     """
     engine = _open(url)
     try:
-        with translated(engine):
+        with translated(engine), _openable(engine):
             if _revision(engine) != REVISION:
                 _migrate(engine, url)
             _require_no_program(engine)
@@ -65,6 +68,43 @@ def _open(url: str) -> Engine:
             connect_args={"connect_timeout": _CONNECT_SECONDS},
         )
     raise _no_database(f"names {parsed.get_backend_name()}")
+
+
+@contextmanager
+def _openable(engine: Engine) -> Generator[None]:
+    """Name the file of a ledger that cannot be opened.
+
+    Raises:
+        ConfigError: It is a folder or a pipe, cannot be read or written, or is no database.
+    """
+    path = engine.url.database or ""
+    if engine.dialect.name == "sqlite" and path not in {"", ":memory:"}:
+        try:
+            if not stat.S_ISREG(Path(path).stat().st_mode):
+                raise _cannot_open(path, "it is no file")
+        except FileNotFoundError:
+            pass  # it is made
+        except OSError as error:
+            raise _cannot_open(path, error.strerror or str(error)) from error
+    try:
+        yield
+    except DatabaseError as error:
+        if engine.dialect.name != "sqlite":
+            raise
+        reason = str(error.orig)
+        if (folder := Path(path).parent).is_dir() and not os.access(folder, os.W_OK):
+            reason = f"its folder {folder} cannot be written to"
+        raise _cannot_open(path, reason) from error
+    except OSError as error:
+        raise _cannot_open(error.filename or path, error.strerror or str(error)) from error
+
+
+def _cannot_open(path: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"The ledger {path} cannot be opened: {reason}.",
+        remedy="See to that file, or name another folder in PHASEGATE_HOME.",
+        path=path,
+    )
 
 
 def _no_database(what: str) -> ConfigError:
