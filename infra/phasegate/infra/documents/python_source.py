@@ -64,15 +64,6 @@ def read_python_literal(source: str, name: str) -> object:
     return value
 
 
-def bound_of_python(source: str | bytes) -> str:
-    """The bound that a module is past, or an empty text if it is within all, or no Python at all."""
-    try:
-        read_python(source)
-    except DocumentUnreadable as error:
-        return "" if isinstance(error.__cause__, SyntaxError | ValueError) else error.reason
-    return ""
-
-
 def _parsed(source: str | bytes, name: str, bounds: DocumentBounds, mode: str) -> ast.AST:
     bounds.require_size(source, name)
     try:

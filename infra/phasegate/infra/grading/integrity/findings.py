@@ -22,6 +22,7 @@ from phasegate.infra.grading.integrity.heuristics import (
 )
 from phasegate.infra.grading.integrity.keyed_by_digest import about_digest_keys
 from phasegate.infra.grading.integrity.test_edits import Product, TestEdit, about_test_edits
+from phasegate.infra.grading.integrity.unread_files import about_unread_file
 from phasegate.infra.grading.integrity.word_rules import Rule
 from phasegate.infra.grading.runner.runner import PROBLEMS, TestRun
 from phasegate.infra.grading.tree.code_files import is_code
@@ -73,6 +74,8 @@ def about_files(
     product = [path for path in changed if path not in tests]
     base_code = _BaseCode(repository, change.base_commit, base_files)
     edits = [TestEdit.of(path, changed[path], *contents[path], amended) for path in tests]
+    for path, (before, after) in contents.items():
+        yield from about_unread_file(path, before, after)
     yield from about_test_edits(edits, _about_product({path: contents[path] for path in product}))
     for path in product:
         letter, (before, after) = changed[path], contents[path]
