@@ -75,9 +75,21 @@ def _part(part: str) -> str:
         case "?":
             return r"[^/]"
         case _ if _is_set(part):
-            return "[" + part[1:-1].replace("\\", r"\\").replace("!", "^", 1 if part[1] == "!" else 0) + "]"
+            return _set(part[1:-1])
         case _:
             return re.escape(part)
+
+
+def _set(characters: str) -> str:
+    """A set of characters as a regular expression has it: `a-z` is a range, `!` in front takes all others."""
+    negated = len(characters) > 1 and characters[0] in "!^"
+    pattern, rest = "[^" if negated else "[", characters[negated:]
+    while rest:
+        if len(rest) > 2 and rest[1] == "-":
+            pattern, rest = f"{pattern}{re.escape(rest[0])}-{re.escape(rest[2])}", rest[3:]
+        else:
+            pattern, rest = f"{pattern}{re.escape(rest[0])}", rest[1:]
+    return f"{pattern}]"
 
 
 def _is_set(part: str) -> bool:
