@@ -77,6 +77,13 @@ PROBLEMS = {
         },
         "more than 100,000 values",
     ),
+    "a date as a key": ({"k8s/a.yaml": f"{SERVICE}---\ndata:\n  2026-01-01: x\n"}, "k8s/a.yaml, line 7, data: .*date"),
+    "a boolean as a key": ({"k8s/a.yaml": "data: {on: x}\n"}, "k8s/a.yaml, line 1, data: a key must be text"),
+    "5,000 digits": ({"k8s/a.yaml": f"a: {'1' * 5_000}\n"}, "line 1: it holds a number"),
+    "an empty integer": ({"k8s/a.yaml": "a: !!int ''\n"}, "line 1, a: the tag !!int"),
+    "3,000 lists": ({"k8s/a.yaml": "a: " + "[" * 3_000}, "nested more than 100 deep"),
+    "half of a character": ({"k8s/a.yaml": 'a: "\\ud800"\n'}, "line 1, a: it holds half of a character"),
+    "infinity": ({"k8s/a.yaml": "a: .inf\n"}, "line 1, a: .inf is no number"),
     "what contains itself": ({"k8s/a.yaml": "a: &a\n  b: *a\n"}, "line 2, a.b: it holds itself"),
 }
 

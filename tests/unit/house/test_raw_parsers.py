@@ -59,7 +59,6 @@ NAMED = {
     f"{INFRA}/grading/tree/bare_source.py": OWN_SOURCE,
     f"{INFRA}/grading/integrity/lenient_copies.py": OWN_SOURCE,
     f"{INFRA}/grading/tree/test_cases.py": "`literal_eval` of a node of a tree that `read_python` bounds",
-    f"{INFRA}/grading/integrity/plain_python.py": IN_THE_SANDBOX,
     f"{INFRA}/grading/integrity/plain/sources.py": IN_THE_SANDBOX,
     f"{INFRA}/grading/integrity/plain/namespaces.py": IN_THE_SANDBOX,
     f"{INFRA}/grading/served/scripts/record.py": IN_THE_SANDBOX,

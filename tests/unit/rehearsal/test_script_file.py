@@ -26,6 +26,8 @@ stages:
 faults:
   - {stage: prd, turn: 2, kind: cut_stream, times: 1}
 """
+UNFOLDING = "title: {a: &a [" + "x, " * 400 + "], b: &b [" + "*a, " * 400 + "], c: [" + "*b, " * 400 + "]}"
+"""A title of a few kilobytes that unfolds to millions."""
 
 
 @dataclass
@@ -62,6 +64,17 @@ CASES = [
     Case("bad YAML", "version: 1", "version: [1", "script.yaml, line", "bad YAML"),
     Case("NUL", "First", "Fi\0rst", "script.yaml", "bad YAML"),
     Case("tag", "First I read.", "!!python/object:os.system {}", "line 4", "bad YAML"),
+    Case("empty integer", "turn: 2", "turn: !!int ''", "line 11, faults[0].turn", "!!int"),
+    Case("boolean of a word", "title: Ü", "title: !!bool x", "line 7, stages.prd[1].finish.title", "!!bool"),
+    Case("integer of an underscore", "times: 1", "times: !!int _", "line 11, faults[0].times", "!!int"),
+    Case("5,000 digits", "times: 1", f"times: {'1' * 5_000}", "line 11", "more than 400 digits"),
+    Case(
+        "half a character", "title: Ü", 'title: "\\ud800"', "line 7, stages.prd[1].finish.title", "half of a character"
+    ),
+    Case("900 lists", "title: Ü", f"title: {'[' * 900}{']' * 900}", "line 7", "nested more than 60 deep"),
+    Case("aliases", "title: Ü", UNFOLDING, "line 7", "more than 100,000 values"),
+    Case("long pattern", "def greet", "(" * 5_000, "line 6, stages.prd[1].expect", "not a regular expression"),
+    Case("large repeat", "def greet", "a{99999999999}", "line 6, stages.prd[1].expect", "not a regular expression"),
     Case("itself", "{summary: again}", "&me {summary: *me}", "implementation#2[0].finish", "holds itself"),
 ]
 

@@ -210,3 +210,36 @@ def test_an_address_that_is_no_issues(url: str):
 def test_a_pull_requests_address():
     with pytest.raises(TicketError, match="pull request, not an issue"):
         from_file("https://github.com/ana/shop/pull/12")
+
+
+@pytest.mark.parametrize("key", ["title", "labels", "key", "author", "more"])
+@pytest.mark.parametrize("escape", [r"\ud800", r"\udfff\ud800", r"a\ud800b"])
+def test_half_of_a_character_becomes_the_replacement(key: str, escape: str):
+    """Mutation tried: without `mend_text` in the reader."""
+    ticket = from_stdin(f'---\n{key}: "{escape}"\n---\nGreet'.encode())
+    assert ticket.canonical().encode()
+    assert "\ufffd" in f"{ticket.title}{ticket.labels}{ticket.key}{ticket.author}{ticket.native_ref}"
+
+
+def test_a_nul_becomes_the_replacement():
+    ticket = from_stdin(b"---\ntitle: Greet\n---\nby\0name")
+    assert ticket.body == "by\ufffdname"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[::1/a/b/issues/1",
+        "https://[::1/",
+        "https://]/a/b/issues/1",
+        f"https://github.com/a/b/issues/{'1' * 5_000}",
+        f"https://github.com/a/b/issues/{'1' * 19}",
+        "https://github.com/a/b/issues/\u0661",
+        "https://[v1.a]/a/b/issues/x",
+        "https://github.com:99999999/a/b/issues/x",
+    ],
+)
+def test_an_address_that_no_parser_takes(url: str):
+    """Mutation tried: without the handler of `urlsplit`'s error."""
+    with pytest.raises(TicketError, match="not the address of a GitHub issue"):
+        read_ticket(url, stdin=lambda: b"", environment={})

@@ -36,7 +36,7 @@ def _json_only(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 def _regex(pattern: str) -> str:
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"not a regular expression: {error}") from error
     return pattern
 

@@ -241,7 +241,7 @@ class _Composer:
                 if len(text) > self._bounds.digits:
                     raise self._bounds.too_long_a_number(self._source, self._line(event))
                 number = _number(kind, text)
-                if number is None or not math.isfinite(number):
+                if number is None or (isinstance(number, float) and not math.isfinite(number)):
                     raise self._bad(event, place, f"{_short(text)} is no number of JSON (infinity or not-a-number)")
                 return number
             case _:

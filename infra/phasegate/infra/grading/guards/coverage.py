@@ -27,6 +27,8 @@ from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.workspace.change_set import readable
 
 _NODE = (".js", ".mjs", ".cjs")
+_MOST_MARKED = 200_000_000
+"""Characters that all ranges of one script cover together."""
 _BOUNDS = DocumentBounds(size=64 * MIB, values=20_000_000)
 _TRACER = """\
 import atexit
@@ -251,14 +253,22 @@ def traced_language(path: str) -> str:
     return "python" if path.endswith(".py") else "node" if path.endswith(_NODE) else ""
 
 
+def _place(offset: object, length: int) -> int:
+    """An offset within a text of this length, whatever the report says."""
+    return max(0, min(offset, length)) if isinstance(offset, int) else 0
+
+
 def _counted(source: bytes, script: dict[str, Any]) -> tuple[set[int], set[int]]:
     """Lines with code, and those of them that V8 saw run: of nested ranges, the innermost decides."""
     text = source.decode(errors="replace")
     is_run = [True] * len(text)
+    marked = 0
     for function in _listed(script, "functions"):
         for span in _listed(function, "ranges"):
-            start, end = int(span.get("startOffset", 0)), int(span.get("endOffset", 0))
-            start, end = max(0, min(start, len(text))), max(0, min(end, len(text)))
+            start, end = (_place(span.get(name), len(text)) for name in ("startOffset", "endOffset"))
+            marked += max(0, end - start)
+            if marked > _MOST_MARKED:
+                return set(), set()  # ranges that no program has
             is_run[start:end] = [bool(span.get("count"))] * max(0, end - start)
     there, run, at = set[int](), set[int](), 0
     for number, line in enumerate(text.splitlines(keepends=True), 1):

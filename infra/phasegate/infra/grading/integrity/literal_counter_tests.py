@@ -14,6 +14,7 @@ import string
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+_LONGEST_NUMBER = 300
 _STRING = r"\"(?:[^\"\\\n]|\\.)*\""
 _NODE_STRING = rf"(?:{_STRING}|'(?:[^'\\\n]|\\.)*')"
 _SIMPLE = r"(?P<literal>-?\d{1,8}|true|false|(?P<quote>[\"'])[^\"'\\\n]*(?P=quote))"
@@ -196,4 +197,5 @@ def _other(literal: str) -> str:
         inner = literal[1:-1].strip().removesuffix(",")
         further = f"'{letters}'" if literal[0] == "[" else f"{letters}: 1"
         return f"{literal[0]}{inner}{', ' if inner else ''}{further}{literal[-1]}"
-    return str(int(literal) + 3 + secrets.randbelow(90))
+    number = int(literal) if len(literal) <= _LONGEST_NUMBER else 0
+    return str(number + 3 + secrets.randbelow(90))

@@ -32,6 +32,8 @@ _OTHER = re.compile(
 _BEFORE_PATTERN = re.compile(r"[(=,:\[!&|?{};+]|&&|\|\||=>|===?|!==?|return|typeof|case")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\n": ""}
+_LONGEST_NUMBER = 300
+"""Characters of a number; a longer one is taken for a text."""
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _NAMES_OF_VALUES = {"True", "False", "None", "true", "false", "null", "nil", "undefined", "new", "const"}
 _JOINS = {",", ":", "=>", "->", "=", ".", "&", "@", "-"}
@@ -186,7 +188,9 @@ def _tokens(text: str, *, is_python: bool) -> Iterator[Token]:
             continue
         spelled = text[match.start() : position]
         previous = spelled
-        if kind == "text":
+        if kind == "number" and len(spelled) > _LONGEST_NUMBER:
+            yield Token("text", spelled, line, at)
+        elif kind == "text":
             yield replace(_text(spelled, line), place=at)
         else:
             yield Token(kind, _number(spelled) if kind == "number" else spelled, line, at)

@@ -38,7 +38,7 @@ _SHORTEST_HEX = 10
 _SHORTEST_BYTES = 8
 _LONGEST = 256 * 1024
 """Bytes of a file that are searched for digests as they are."""
-_INTEGER = re.compile(r"(?<![\w.])\d{7,}(?![\w.])")
+_INTEGER = re.compile(r"(?<![\w.])\d{7,40}(?![\w.])")
 _BASE64 = re.compile(rb"(?=[A-Za-z+/_-]*\d)[A-Za-z0-9+/_-]{20,}={0,2}")
 _CONTINUED = re.compile(rb"([\"'`])\s*(?:\+|\\)?\s*[bBrRuU]{0,2}\1(?=[A-Za-z0-9+/_=-])")
 """Two literals that make one text, from the end of the first to the start of the second."""

@@ -23,10 +23,12 @@ _PART = re.compile(
     r"^ *(?:Running (?P<unit>unittests )?(?P<path>\S+) \(\S*?(?P<binary>[^/\\\s]+?)(?:-[0-9a-f]{16})?(?:\.exe)?\)"
     r"|Running \S*?(?P<old>[^/\\\s]+)-[0-9a-f]{16}|Doc-tests (?P<documented>\S+))$"
 )
-_COUNT = re.compile(r"^running (\d+) tests?$")
+_COUNT = re.compile(r"^running (\d{1,9}) tests?$")
 _KINDS = (" - should panic", " - compile fail", " - compile")
 _BLOCK = re.compile(r"^---- (?P<name>.+) std(?:out|err) ----$")
-_SUMMARY = re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed; (?P<ignored>\d+) ignored;")
+_SUMMARY = re.compile(
+    r"^test result: \w+\. (?P<passed>\d{1,9}) passed; (?P<failed>\d{1,9}) failed; (?P<ignored>\d{1,9}) ignored;"
+)
 _FAILED = re.compile(r"^error: (?:test|doctest|bench) failed, to rerun pass ")
 _TIME = re.compile(r" <[\d.]+s>$")
 _LINE = re.compile(r" \(line \d+\)$")

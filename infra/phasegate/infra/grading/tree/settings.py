@@ -26,7 +26,7 @@ _INI = re.compile(r"tool:pytest|pytest|coverage:.*|tox:.*|testenv.*|aliases|opti
 _NODE = ("jest", "mocha", "ava", "vitest", "nyc", "c8", "tap")
 _TEST_SCRIPT = re.compile(r"(?:pre|post)?test(?:[:.-].+)?")
 _RUN_SCRIPT = re.compile(r"\b(?:npm|pnpm|yarn|bun)\s+(?:run(?:-script)?\s+)?(?:-\S+\s+)*([\w:.-]+)")
-_HEADER = re.compile(r"^\s*\[\[?\s*([^\]\n]+?)\s*\]\]?\s*(?:#.*)?$")
+_HEADER = re.compile(r"^\s*+\[\[?+\s*+([^\]\n]++)\]\]?\s*+(?:#.*)?$")
 
 
 def holds_settings(path: str) -> bool:
@@ -113,7 +113,7 @@ def _sections(text: str) -> list[tuple[str, str]]:
     for line in text.splitlines(keepends=True):
         header = _HEADER.match(line)
         if header:
-            sections.append((header[1], line))
+            sections.append((header[1].rstrip(), line))
         else:
             sections[-1] = (sections[-1][0], sections[-1][1] + line)
     return sections
