@@ -30,6 +30,7 @@ proof:  ## crash the engine at every moment of every scene, restart Postgres und
 	@.ci/bootstrap bubblewrap go haproxy kubernetes node postgresql prometheus ssh typescript
 	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/gates tests/integration/recovery tests/integration/rewind \
 	  tests/acceptance tests/cheats $(ARGS)
+	@FUZZ_INPUTS=10000 $(BIN)/pytest -n 2 tests/fuzz $(ARGS)
 
 .PHONY: check
 check: bootstrap  ## format, lint, import contracts, types, documentation

@@ -29,10 +29,13 @@ def up(detach: bool, as_json: bool) -> None:
     as it is.
     """
     from phasegate.flows.cli.output import document, say
+    from phasegate.flows.cli.session import opened
     from phasegate.flows.engine import control
     from phasegate.infra.settings import Settings
 
     settings = Settings.from_environment(os.environ)
+    with opened():
+        pass  # an engine whose ledger cannot be opened would only say so in its log
     already = control.status(settings) is not None
     info = control.start(settings, on_progress=lambda text: say(f"  {text}", as_json=as_json))
     if as_json:
