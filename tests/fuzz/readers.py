@@ -149,8 +149,8 @@ def _model(provider: str, status: int = 200) -> Callable[[bytes], None]:
     kind = "text/event-stream" if status == 200 else "application/json"
 
     async def ask(content: bytes) -> None:
-        headers = {"content-type": kind, "retry-after": content[:40].decode("ascii", "replace").replace("\n", " ")}
-        sent = [(name, value.encode()) for name, value in headers.items()]
+        after = content[:40].decode("ascii", "replace").replace("\n", " ")
+        sent = [(b"content-type", kind.encode()), (b"retry-after", after.encode())]
         reply = httpx.Response(status, content=content, headers=sent)
         async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: reply)) as http:
             name = ModelName.parse(f"{provider}:m")

@@ -12,7 +12,7 @@ from phasegate.infra.errors import ConfigError, DocumentUnreadable
 
 SMALL = DocumentBounds(size=1_000, depth=5, values=50, digits=10)
 
-REFUSED = {
+REFUSED: dict[str, tuple[str | bytes, str]] = {
     "half of a string": ('{\n"a": "b', "line 2: it is not JSON"),
     "100,000 lists": ("[" * 100_000 + "]" * 100_000, "nested more than 100 deep"),
     "100,000 open tables": ('{"a":' * 100_000, "nested more than 100 deep"),

@@ -15,7 +15,7 @@ from phasegate.infra.documents.python_source import (
 )
 from phasegate.infra.errors import DocumentUnreadable
 
-REFUSED = {
+REFUSED: dict[str, tuple[str | bytes, str]] = {
     "5,000 elif": ("if a:\n    b\n" + "".join(f"elif a == {n}:\n    b\n" for n in range(5_000)), "nested"),
     "800 elif": ("if a:\n    b\n" + "".join(f"elif a == {n}:\n    b\n" for n in range(800)), "nested"),
     "100,000 minus signs": (f"x = {'-' * 100_000}1", "nested"),

@@ -8,7 +8,7 @@ from phasegate.infra.documents.bounds import DocumentBounds
 from phasegate.infra.documents.toml_text import read_toml, toml_table_or_empty
 from phasegate.infra.errors import DocumentUnreadable
 
-REFUSED = {
+REFUSED: dict[str, tuple[str | bytes, str]] = {
     "an integer of 5,000 digits": (f"a = 1\nb = {'1' * 5_000}", "line 2: it holds a number of more than 100 digits"),
     "a hexadecimal of 5,000 digits": (f"b = 0x{'f' * 5_000}", "line 1: it holds a number"),
     "a fraction of 5,000 digits": (f"b = 1.{'1' * 5_000}", "line 1: it holds a number"),
