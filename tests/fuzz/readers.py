@@ -24,6 +24,8 @@ from phasegate.agents.rehearsal.script_file import read_script
 from phasegate.flows.engine.ipc import _answer_line
 from phasegate.flows.runs.audit_bundle import CONTENT, FORMAT, audit_bundle
 from phasegate.infra.artifacts import canonical_json
+from phasegate.infra.command_rules.programs import invocations
+from phasegate.infra.command_rules.shell import Unparsable
 from phasegate.infra.deploy.kubernetes.api.manifests import read_manifests
 from phasegate.infra.documents.bounds import DocumentBounds
 from phasegate.infra.documents.compressed import gunzipped_base64
@@ -190,6 +192,10 @@ def _condition(content: bytes) -> None:
     parse_condition(text, ("error_rate", "p95_ms", "a", "b")).holds({"a": 1.0, "b": float("nan"), "p95_ms": 3.0})
 
 
+def _shell(content: bytes) -> None:
+    assert invocations(content.decode("utf-8", "replace")) is not None
+
+
 def _report(content: bytes) -> None:
     parse(content, Path("/checkout"))
 
@@ -250,6 +256,7 @@ READERS = (
     Reader("issue address", seeds("address"), _address, (ConfigError,)),
     Reader("package.json", seeds("json")[2:], _settings("package.json"), ()),
     Reader("pyproject.toml", seeds("toml")[:1], _settings("pyproject.toml"), ()),
+    Reader("command line", seeds("shell"), _shell, (Unparsable,)),
     Reader("report", seeds("report"), _report, (ReportUnreadable,)),
     Reader("chat completions", seeds("chat_completions"), _model("compatible"), (PhasegateError,)),
     Reader("messages", seeds("messages"), _model("anthropic"), (PhasegateError,)),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,34 @@ def test_a_report_that_is_a_link_or_a_pipe_is_refused(tmp_path: Path) -> None:
             read_report(tmp_path / name, ROOT)
     with pytest.raises(ReportUnreadable):
         read_report(tmp_path, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("report", "says"),
+    [
+        (b"<testsuites>" * 3_000, "more than 200 elements within each other"),
+        (b'<?xml version="1.0" encoding="rot13"?><testsuites/>', "encoding 'rot13' is refused"),
+        (b'<?xml version="1.0" encoding="utf-7"?><testsuites/>', "encoding 'utf-7' is refused"),
+        (b'<?xml version="1.0" encoding="nobody-knows"?><testsuites/>', "encoding 'nobody-knows' is refused"),
+        (b'<?xml version="1.0" encoding="zlib"?><testsuites/>', "encoding 'zlib' is refused"),
+        (b"<testsuites>" + b"&#27;" * 600_000 + b"</testsuites>", "more than 500000 characters spelled as numbers"),
+        (b'{"Action":' + b"[" * 5_000, "not a whole event of `go test -json`"),
+        (b'{"Action":"pass","Elapsed":' + b"1" * 5_000 + b"}", "number of more than 400 digits"),
+    ],
+    ids=lambda value: str(value[:40]),
+)
+def test_a_report_past_a_bound_is_refused(report: bytes, says: str) -> None:
+    """P17. Mutations tried: without the bound of depth; without the one of references."""
+    with pytest.raises(ReportUnreadable, match=re.escape(says)):
+        parse(report, ROOT)
+
+
+def test_a_message_of_60_mb_is_cut() -> None:
+    text = b"x y " * 15_000_000
+    report = (
+        b'<testsuites><testsuite><testcase name="a"><failure>'
+        + text
+        + b"</failure></testcase></testsuite></testsuites>"
+    )
+    (case,) = parse(report, ROOT)
+    assert len(case.message) < 3_000

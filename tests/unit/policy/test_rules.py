@@ -127,6 +127,18 @@ def test_a_command_is_ruled_on_as_the_shell_reads_it(command: str, verdict: str)
     assert bool(ruling.reason) is (verdict != "allow")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [f"echo {'${x:-' * 5_000}{'}' * 5_000}", "${x:-" * 5_000, "$(" * 5_000, "eval " * 5_000 + "x", "(" * 20_000],
+    ids=lambda command: command[:10],
+)
+def test_a_command_of_many_levels_is_not_read(command: str) -> None:
+    """Mutation tried: without the handler of `RecursionError` in `invocations`."""
+    ruling = rule_on(command, RULES)
+    assert ruling.verdict != "allow"
+    assert "nested too deeply" in ruling.reason
+
+
 def test_what_no_rule_fits_goes_as_policy_says() -> None:
     rules = CommandRules(allow=("pytest", "git status"), deny=(), otherwise="deny")
     assert rule_on("timeout 60 pytest -q", rules).verdict == "deny"  # timeout itself is not allowed

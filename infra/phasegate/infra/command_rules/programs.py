@@ -43,7 +43,7 @@ _EVALUATING = frozenset(
     | {"test", "typeset", "unset", "wait", "return", "exit", "set", "shift", "break", "continue", "ulimit"}
 )
 """Commands of bash that evaluate the index of an array's element in their words."""
-_SUBSCRIPT = re.compile(r"\[.*(\$|`)", re.DOTALL)
+_SUBSCRIPT = re.compile(r"\A[^\[]*+\[.*(\$|`)", re.DOTALL)
 _SUBSTITUTION = re.compile(r"\$\(|`")
 _SETTERS = frozenset({"export", "declare", "typeset", "readonly", "local"})
 _HARMLESS_VALUES = frozenset({"", "0", "/dev/null"})
@@ -57,7 +57,10 @@ def invocations(text: str) -> list[Invocation]:
         Unparsable: The command line cannot be read with certainty.
     """
     line = _Line()
-    parts = list(line.script(text, 0))
+    try:
+        parts = list(line.script(text, 0))
+    except RecursionError as error:  # `${x:-${x:-…` and other words within each other
+        raise Unparsable("it is nested too deeply") from error
     if line.has_login_shell and line.assigned & SHELL_FILE_VARIABLES:
         parts.append(Invocation((Word("sh"),), "unread", "has a shell run a file that a variable names"))
     return parts

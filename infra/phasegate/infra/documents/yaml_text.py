@@ -241,7 +241,7 @@ class _Composer:
                 if len(text) > self._bounds.digits:
                     raise self._bounds.too_long_a_number(self._source, self._line(event))
                 number = _number(kind, text)
-                if number is None or (isinstance(number, float) and not math.isfinite(number)):
+                if number is None:
                     raise self._bad(event, place, f"{_short(text)} is no number of JSON (infinity or not-a-number)")
                 return number
             case _:
@@ -264,16 +264,16 @@ def _tag_of(text: str, schema: Schema) -> str:
     return f"{_TAGS}bool" if schema == "json" and _JSON_BOOL.fullmatch(text) else f"{_TAGS}str"
 
 
-def _number(kind: str, text: str) -> float | None:
-    """A number of YAML 1.1; `None` if it is none, as `_` alone."""
+def _number(kind: str, text: str) -> int | float | None:
+    """A finite number of YAML 1.1; `None` if it is none, as `_` alone."""
     constructor = yaml.constructor.SafeConstructor()
     node = yaml.ScalarNode(f"{_TAGS}{kind}", text)
     construct: Any = constructor.construct_yaml_int if kind == "int" else constructor.construct_yaml_float
     try:
-        number: float = construct(node)
+        number: int | float = construct(node)
     except (ValueError, IndexError, OverflowError):
         return None
-    return number
+    return number if kind == "int" or math.isfinite(number) else None
 
 
 def _is_date(event: Any) -> bool:

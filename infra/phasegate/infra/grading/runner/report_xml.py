@@ -13,6 +13,8 @@ from phasegate.infra.grading.runner.report_text import ReportText, ReportUnreada
 
 CASES_LIMIT = 300_000
 """Tests in one report."""
+REFERENCES_LIMIT = 500_000
+"""References to characters (`&#27;`) in one report: each that XML does not have is spelled otherwise."""
 _TEXT_LIMIT = 200_000
 """Characters kept of the beginning of an outcome's text; of its end, as many."""
 _OUTCOMES = ("failure", "error", "skipped")
@@ -134,4 +136,7 @@ def walk(data: bytes, name: str) -> list[RawCase]:
     Raises:
         ReportUnreadable: Not whole XML of a known encoding; with a document type; past a limit.
     """
-    return _Walk(decode(data, name), name).walk()
+    text = decode(data, name)
+    if text.text.count("&#") > REFERENCES_LIMIT:
+        raise ReportUnreadable(f"{name}: more than {REFERENCES_LIMIT} characters spelled as numbers")
+    return _Walk(text, name).walk()
