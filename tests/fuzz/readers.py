@@ -25,7 +25,7 @@ from phasegate.flows.engine.ipc import _answer_line
 from phasegate.flows.runs.audit_bundle import CONTENT, FORMAT, audit_bundle
 from phasegate.infra.artifacts import canonical_json
 from phasegate.infra.command_rules.programs import invocations
-from phasegate.infra.command_rules.shell import Unparsable
+from phasegate.infra.command_rules.shell_words import Unparsable
 from phasegate.infra.deploy.kubernetes.api.manifests import read_manifests
 from phasegate.infra.documents.bounds import DocumentBounds
 from phasegate.infra.documents.compressed import gunzipped_base64

@@ -30,7 +30,7 @@ SECONDS = 5.0
 
 
 def failure(reader: Reader, index: int) -> str:
-    """How an input came out wrong; empty if it did not."""
+    """Description of what came out wrong of an input; empty if nothing did."""
     content = mutated(reader.seeds, Random(f"{reader.name}/{index}"))
     began, wrong = time.thread_time(), ""
     try:

@@ -228,7 +228,10 @@ class Commands:
         if first is not None and row["previous"] == GENESIS:
             for name in first.payload["rows"]:
                 stored, _, digest = name.partition("/")
-                if stored == "artifacts" and read_stored_json(content := self._artifacts.text(digest))["kind"] == "policy":
+                if stored != "artifacts":
+                    continue
+                content = self._artifacts.text(digest)
+                if read_stored_json(content)["kind"] == "policy":
                     return content
         raise TrailBroken(f"run {run_id} is not what was accepted", remedy="`phasegate audit` says more.")
 

@@ -41,7 +41,7 @@ def connect(url: str) -> Engine:
     """
     engine = _open(url)
     try:
-        with translated(engine), _openable(engine):
+        with _openable(engine), translated(engine):
             if _revision(engine) != REVISION:
                 _migrate(engine, url)
             _require_no_program(engine)
