@@ -84,7 +84,7 @@ async def sent(client: Any) -> Any:
         {"tokens": -1},
         {"tokens": "many"},
         {"tokens": [1]},
-        {"text": []},
+        {"text": [1]},
         {"text": 5},
         {"text": {"a": 1}},
     ],

@@ -63,6 +63,7 @@ NAMED = {
     f"{INFRA}/grading/integrity/plain/namespaces.py": IN_THE_SANDBOX,
     f"{INFRA}/grading/served/scripts/record.py": IN_THE_SANDBOX,
     f"{INFRA}/grading/served/scripts/ask.py": IN_THE_SANDBOX,
+    "agents/phasegate/agents/models/error_rules.py": OWN_SOURCE,
     "agents/phasegate/agents/models/prices.py": OWN_SOURCE,
 }
 
