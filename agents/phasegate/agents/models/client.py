@@ -42,6 +42,8 @@ _PUBLIC_URLS: dict[Provider, str] = {
 _TIMEOUT = httpx.Timeout(600, connect=10)
 """A model may think for minutes before the next byte. Source: the official SDKs' default."""
 _EXTENSIONS = {"timeout": _TIMEOUT.as_dict()}
+_AT_ONCE = 256 * 1024
+"""Bytes of an answer that are read in the engine's loop; a larger one is read beside it."""
 _JSON_OBJECT = TypeAdapter(JsonObject)
 Redact: TypeAlias = Callable[[JsonObject], JsonObject]
 
@@ -181,6 +183,13 @@ class _HttpModelClient:
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise ModelUnavailable(f"{self.name} was out of reach or cut off: {reason}") from error
+        latency = time.monotonic() - started
+        if len(received) <= _AT_ONCE:
+            return self._read(body, document, received, latency)
+        return await asyncio.to_thread(self._read, body, document, received, latency)
+
+    def _read(self, body: bytes, document: JsonObject, received: bytes, latency_seconds: float) -> Reply:
+        """Read a whole answer, without its secrets."""
         if self.redact is not None and (redacted := self.redact(document)) != document:
             document, received = redacted, encode_json(redacted)
         with _reading(self.name):
@@ -192,7 +201,7 @@ class _HttpModelClient:
             stop_reason=answer.stop_reason,
             request=body,
             response=received.decode("utf-8", "replace"),
-            latency_seconds=time.monotonic() - started,
+            latency_seconds=latency_seconds,
         )
 
     async def _receive(
