@@ -102,6 +102,7 @@ def _project(folder: Path, case: Case) -> Path:
     top = folder / "project"
     special = f'[ -e report.py ] && exec python3 report.py "$1" {case.arguments}\n'
     policy = QUICK_GRADES + '[lifecycle]\nstages = ["prd", "implementation", "testing"]\nmax_attempts = 1\n'
+    policy = policy.replace("[grading]\n", '[grading]\nablation_time = "10s"\n')
     policy += '[agents]\nmodel = "compatible:stub"\n' + case.policy
     files = {"greeting.txt": "Hello\n", "run-tests.sh": special + RUNNER, "phasegate.toml": policy}
     first_commit(top, {**files, "tests/plain.sh": "test -s greeting.txt\n"})

@@ -69,6 +69,8 @@ _MEANING = {
     "unproven": ". No sealed test shows that the change does what was asked for: look at it before you approve.",
     "unguarded": ". No test of the project passed on base, so none shows that the change breaks nothing.",
 }
+_MOST_FINDINGS = 500
+"""Findings of one severity on a page."""
 _HEADINGS: dict[Severity, str] = {
     "cheating": "Cheating",
     "suspicion": "Look at these before you decide",
@@ -289,9 +291,12 @@ class Evidence(Artifact):
             if (more := len(self.regressions) - _SHOWN) > 0:
                 lines += [f"- … and {more} more"]
         folded = [finding for finding in self.findings if finding.severity == "note" and finding.code in _FOLDED]
+        whole = [finding for finding in self.findings if finding.severity != "note" or finding.code not in _FOLDED]
         for severity, heading in _HEADINGS.items():
-            findings = [finding for finding in self.findings if finding.severity == severity and finding not in folded]
-            lines += ["", f"**{heading}:**", "", *map(_line, findings)] if findings else []
+            findings = [finding for finding in whole if finding.severity == severity]
+            lines += ["", f"**{heading}:**", "", *map(_line, findings[:_MOST_FINDINGS])] if findings else []
+            if (more := len(findings) - _MOST_FINDINGS) > 0:
+                lines += [f"- … and {more} more, which the stored evidence has"]
         lines += self.served.markdown_lines() if self.served else []
         lines += [
             *_files(self),
