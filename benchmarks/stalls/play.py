@@ -22,6 +22,7 @@ from tests.support.repositories import first_commit
 from typing_extensions import override
 
 from phasegate.flows.cli.views.diff import coloured, read_change
+from phasegate.flows.engine.daemon import freeze_loaded_objects
 from phasegate.flows.engine.executor import InProcessExecutor
 from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.flows.engine.wakeups import Decided
@@ -120,6 +121,7 @@ async def _play(case: Case, folder: Path, port: int) -> dict[str, object]:
         run = kick_off(
             request, ledger=shared.ledger, settings=settings, person=REQUESTER, environment=os.environ, stdin=bytes
         )
+        freeze_loaded_objects()  # as the engine does
         async with _watched() as watch:
             await asyncio.sleep(0.2)
             began = time.monotonic()

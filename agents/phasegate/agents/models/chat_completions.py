@@ -260,8 +260,8 @@ def _added(value: Any, more: Any) -> Any:
         case str(), str():
             return GrowingText(value, more)
         case list(), list():
-            value.extend(cast("list[Any]", more))
-            return cast("list[Any]", value)
+            value.extend(more)
+            return value
         case _:
             return more
 

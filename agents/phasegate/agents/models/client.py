@@ -44,6 +44,8 @@ _TIMEOUT = httpx.Timeout(600, connect=10)
 _EXTENSIONS = {"timeout": _TIMEOUT.as_dict()}
 _AT_ONCE = 256 * 1024
 """Bytes of an answer that are read in the engine's loop; a larger one is read beside it."""
+_LARGEST_ANSWER = 4 * 1024**2
+"""Characters of an answer's text and arguments: several times what any model writes at once."""
 _JSON_OBJECT = TypeAdapter(JsonObject)
 Redact: TypeAlias = Callable[[JsonObject], JsonObject]
 
@@ -194,6 +196,9 @@ class _HttpModelClient:
             document, received = redacted, encode_json(redacted)
         with _reading(self.name):
             answer = self.protocol.read(document, str(self.name))
+            size = len(answer.message["text"]) + sum(len(call["raw"]) for call in answer.message["calls"])
+            if size > _LARGEST_ANSWER:
+                raise ValueError(f"it has {size} characters, and at most {_LARGEST_ANSWER} are read")
         return Reply(
             message=answer.message,
             usage=answer.usage,

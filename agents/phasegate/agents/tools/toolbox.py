@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from phasegate.agents.models.conversation import ToolCall, ToolResult, ToolSpec
+from phasegate.agents.models.conversation import ToolCall, ToolResult, ToolSpec, encode_json
 from phasegate.agents.tools.commands import RunCommand, Search, run_command, search
 from phasegate.agents.tools.failure import ToolDenied, ToolFailure
 from phasegate.agents.tools.files import (
@@ -41,6 +41,8 @@ READING = ("list_files", "read_file", "search")
 WRITING = (*READING, "write_file", "edit_file", "run")
 ASKING = (*READING, "query")
 _SUBJECT_CHARACTERS = 300
+_LARGEST_DRAFT = 2 * 1024**2
+"""Bytes of a result: people read it, and everybody downstream does."""
 _CHANGING = frozenset({"write_file", "edit_file", "run"})
 
 
@@ -166,6 +168,11 @@ class Toolbox:
 
     def _read_draft(self, args: dict[str, Any]) -> tuple[BaseModel, str | Awaitable[str]]:
         """The draft, and the reason to send it back."""
+        size = len(encode_json(args))
+        if size > _LARGEST_DRAFT:
+            raise ToolFailure(
+                f"not accepted: it has {size} bytes, and at most {_LARGEST_DRAFT} are read; say it shortly"
+            )
         masked, leaks = self._guardrails.secrets.mask_all(args)
         self._guardrails.note_leaks(leaks, "the result handed in")
         draft = self._draft.model_validate(masked)

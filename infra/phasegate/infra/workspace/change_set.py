@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.sanitize import shows_nothing
 
+_MOST_SHOWN = 1_000
+"""Paths of one list on a page; the stored change has all of them."""
 FileStatus = Literal["added", "modified", "deleted", "type-changed"]
 
 
@@ -71,6 +73,8 @@ class ChangeSet(Artifact):
     """`sha256:…` of the full diff, binary files included."""
     authority_files: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
     """Changed paths that decide who decides; left out of the JSON if there are none. A gate then asks an admin."""
+    left_out: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
+    """Sockets, pipes and devices in the worktree, which no commit can hold; left out of the JSON if there are none."""
     asks_to_amend: tuple[AmendmentRequest, ...] = Field(default=(), exclude_if=operator.not_)
     """Existing tests that the implementer asks the authoring agent to amend; left out of the JSON if there are none."""
 
@@ -88,7 +92,9 @@ class ChangeSet(Artifact):
         if self.files:
             lines += ["| file | what | lines |", "| --- | --- | --- |"]
             files = sorted(self.files, key=lambda file: file.path not in self.authority_files)
-            lines += [f"| {code(file.path)} | {file.status} | {_lines(file)} |" for file in files]
+            lines += [f"| {code(file.path)} | {file.status} | {_lines(file)} |" for file in files[:_MOST_SHOWN]]
+            if (more := len(files) - _MOST_SHOWN) > 0:
+                lines += ["", f"… and {more} files more; `phasegate diff` shows all of them."]
         else:
             lines += ["**Nothing was changed.**"]
         if self.refused:
@@ -97,6 +103,10 @@ class ChangeSet(Artifact):
         if self.secrets:
             lines += ["", "**Left out, because they bring in what looks like a secret:**", ""]
             lines += [f"- {code(path)}" for path in self.secrets]
+        if self.left_out:
+            lines += ["", "**Left out, because they are sockets, pipes or devices:**", ""]
+            lines += [f"- {code(path)}" for path in self.left_out[:_MOST_SHOWN]]
+            lines += [f"- … and {len(self.left_out) - _MOST_SHOWN} more"] if len(self.left_out) > _MOST_SHOWN else []
         if self.asks_to_amend:
             lines += ["", "**Asks the author of the sealed tests to amend:**", ""]
             lines += [f"- {code(request.test)} ({code(request.criterion)})" for request in self.asks_to_amend]

@@ -17,6 +17,8 @@ _NAMES = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter
 _FILE = re.compile(rb"^diff --git ", re.MULTILINE)
 """Begin of a file's diff: lines of its content begin with a mark."""
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+LARGEST_TEXT = 4 * 1024**2
+"""Bytes of a file whose changes are looked at line by line."""
 _BINARY_AFTER = 8000  # bytes without a NUL, as git decides
 
 
@@ -59,7 +61,7 @@ def hunks(repository: Repository, base: str, commit: str, letters: Mapping[str, 
             before, after = (repository.read_file(at, path) or b"" for at in (base, commit))
             if letter == "A":
                 yield [Hunk(path, 0, 0, tuple(enumerate(_lines(after), 1)))]
-            elif letter != "M" or _is_binary(before) or _is_binary(after):
+            elif letter != "M" or not (_is_text(before) and _is_text(after)):
                 yield [Hunk(path, 0, 0, removed=tuple(_lines(before)))]
             else:
                 yield list(_hunks_in(path, diffs[path])) or [Hunk(path, 0, 0)]  # its mode alone
@@ -107,8 +109,9 @@ def _hunks_in(path: str, diff: bytes) -> Iterator[Hunk]:
 
 
 def _lines(content: bytes) -> list[str]:
-    return [] if _is_binary(content) else content.decode(errors="replace").splitlines()
+    return content.decode(errors="replace").splitlines() if _is_text(content) else []
 
 
-def _is_binary(content: bytes) -> bool:
-    return b"\0" in content[:_BINARY_AFTER]
+def _is_text(content: bytes) -> bool:
+    """True if a content's lines are looked at one by one; what is very large counts as a whole."""
+    return len(content) <= LARGEST_TEXT and b"\0" not in content[:_BINARY_AFTER]

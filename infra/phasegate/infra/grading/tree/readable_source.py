@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.tree.diff import Hunk
 
-LONGEST_LINE = 5_000
+LONGEST_LINE = 2_000
 """Bytes of a line that are looked at."""
-LARGEST = 1_000_000
+LONGEST_GAP = 500
+"""Bytes of blank lines in a row, beyond which no rule looks."""
+LARGEST = 500_000
 """Bytes of a file that are looked at."""
 
 
@@ -41,6 +43,9 @@ class ReadableSource:
             words.append(f"line {long_lines[0]} beyond its first {LONGEST_LINE} bytes")
         if len(long_lines) > 1:
             words[-1] = f"line {long_lines[0]}, and {len(long_lines) - 1} more, beyond {LONGEST_LINE} bytes"
+        if blank := _long_gap(lines):
+            lines = lines[:blank]
+            words.append(f"what follows line {blank}, behind which nothing stands for long")
         if len(content) > LARGEST:
             words.append(f"what follows its first {LARGEST} bytes")
         if not words:
@@ -61,3 +66,16 @@ class ReadableSource:
             for hunk in hunks
             if hunk.start <= last
         ]
+
+
+def _long_gap(lines: list[bytes]) -> int:
+    """The line before the first long run of blank lines, or 0 if there is none."""
+    blank, last = 0, 0
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            blank, last = 0, number
+        else:
+            blank += len(line) + 1
+        if blank > LONGEST_GAP:
+            return max(1, last)
+    return 0
