@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.support.greeter import QUICK_GRADES, REQUESTER, calls, edit, write_greeter
-from tests.support.lifecycle import LifecycleHarness, open_lifecycle
+from tests.support.lifecycle import open_lifecycle
 
 POLICY = QUICK_GRADES + '[lifecycle]\nstages = ["prd", "implementation", "testing"]\nmax_attempts = 1\n'
 LIMIT_SECONDS = 1.0
@@ -80,26 +80,17 @@ async def test_the_loop_goes_on(tmp_path: Path, turns: list[dict[str, Any]]) -> 
 
 async def test_a_run_is_cancelled_while_its_grade_is_busy(tmp_path: Path) -> None:
     """Mutation tried: `in_own_loop` that does not cancel its coroutine."""
-    house(
-        tmp_path,
-        [calls("write_file", path="slow", content="x")],
-        **{"tests/slow.sh": "[ -e slow ] && sleep 60\ntrue\n"},
-    )
+    began_file = tmp_path / "began"
+    slow = f"[ -e slow ] && touch {began_file} && sleep 60\ntrue\n"
+    house(tmp_path, [calls("write_file", path="slow", content="x")], **{"tests/slow.sh": slow})
     async with open_lifecycle(tmp_path) as machine:
         run = machine.kick_off()
         carrying = asyncio.create_task(machine.carry(run))
-        await asyncio.wait_for(_until_graded(machine, run.id), timeout=60)
+        deadline = time.monotonic() + 60
+        while not await asyncio.to_thread(began_file.exists) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
         began = time.monotonic()
-        machine.ledger.commands.cancel(run.id, REQUESTER)
+        machine.ledger.runs.ask(run.id, "cancel", actor=REQUESTER.name)
         ended = await asyncio.wait_for(carrying, timeout=30)
         assert time.monotonic() - began <= 20
     assert ended.status == "cancelled"
-
-
-async def _until_graded(machine: LifecycleHarness, run: str) -> None:
-    def is_graded() -> bool:
-        steps = (event.payload for event in machine.ledger.events(run) if event.kind == "stage.step")
-        return any("on the change" in str(step) or "change: running" in str(step) for step in steps)
-
-    while not is_graded():  # noqa: ASYNC110 - the ledger wakes nobody here
-        await asyncio.sleep(0.05)

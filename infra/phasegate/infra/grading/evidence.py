@@ -69,8 +69,6 @@ _MEANING = {
     "unproven": ". No sealed test shows that the change does what was asked for: look at it before you approve.",
     "unguarded": ". No test of the project passed on base, so none shows that the change breaks nothing.",
 }
-_MOST_FINDINGS = 500
-"""Findings of one severity on a page."""
 _HEADINGS: dict[Severity, str] = {
     "cheating": "Cheating",
     "suspicion": "Look at these before you decide",
@@ -294,9 +292,7 @@ class Evidence(Artifact):
         whole = [finding for finding in self.findings if finding.severity != "note" or finding.code not in _FOLDED]
         for severity, heading in _HEADINGS.items():
             findings = [finding for finding in whole if finding.severity == severity]
-            lines += ["", f"**{heading}:**", "", *map(_line, findings[:_MOST_FINDINGS])] if findings else []
-            if (more := len(findings) - _MOST_FINDINGS) > 0:
-                lines += [f"- … and {more} more, which the stored evidence has"]
+            lines += ["", f"**{heading}:**", "", *map(_line, findings)] if findings else []
         lines += self.served.markdown_lines() if self.served else []
         lines += [
             *_files(self),

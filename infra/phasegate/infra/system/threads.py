@@ -26,7 +26,7 @@ async def uninterrupted(work: Callable[[], Result]) -> Result:
     try:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:
-        await asyncio.wait({doing})
+        await _ended(doing)
         raise
 
 
@@ -47,8 +47,15 @@ async def in_own_loop(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result
         return await asyncio.shield(ended)
     except asyncio.CancelledError:
         own.cancel()
-        await asyncio.wait({ended})
+        await _ended(ended)
         raise
+
+
+async def _ended(work: asyncio.Future[Any]) -> None:
+    """Wait until some work has ended; its error, if it has one, is not the caller's any more."""
+    await asyncio.wait({work})
+    if not work.cancelled():
+        work.exception()
 
 
 class _OwnLoop(Generic[Result]):

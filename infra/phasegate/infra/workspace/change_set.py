@@ -13,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.sanitize import shows_nothing
 
-_MOST_SHOWN = 1_000
-"""Paths of one list on a page; the stored change has all of them."""
 FileStatus = Literal["added", "modified", "deleted", "type-changed"]
 
 
@@ -92,9 +90,7 @@ class ChangeSet(Artifact):
         if self.files:
             lines += ["| file | what | lines |", "| --- | --- | --- |"]
             files = sorted(self.files, key=lambda file: file.path not in self.authority_files)
-            lines += [f"| {code(file.path)} | {file.status} | {_lines(file)} |" for file in files[:_MOST_SHOWN]]
-            if (more := len(files) - _MOST_SHOWN) > 0:
-                lines += ["", f"… and {more} files more; `phasegate diff` shows all of them."]
+            lines += [f"| {code(file.path)} | {file.status} | {_lines(file)} |" for file in files]
         else:
             lines += ["**Nothing was changed.**"]
         if self.refused:
@@ -105,8 +101,7 @@ class ChangeSet(Artifact):
             lines += [f"- {code(path)}" for path in self.secrets]
         if self.left_out:
             lines += ["", "**Left out, because they are sockets, pipes or devices:**", ""]
-            lines += [f"- {code(path)}" for path in self.left_out[:_MOST_SHOWN]]
-            lines += [f"- … and {len(self.left_out) - _MOST_SHOWN} more"] if len(self.left_out) > _MOST_SHOWN else []
+            lines += [f"- {code(path)}" for path in self.left_out]
         if self.asks_to_amend:
             lines += ["", "**Asks the author of the sealed tests to amend:**", ""]
             lines += [f"- {code(request.test)} ({code(request.criterion)})" for request in self.asks_to_amend]
