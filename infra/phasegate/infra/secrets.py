@@ -84,9 +84,9 @@ class Secrets:
         leaks: dict[Leak, None] = {}
 
         def leak(kind: str, secret: str) -> str:
-            found = Leak(kind, hashlib.sha256(secret.encode(errors="replace")).hexdigest()[:_DIGEST_CHARACTERS])
-            leaks[found] = None
-            return f"[masked: {found.kind} {found.digest}]"
+            taken_out = Leak(kind, hashlib.sha256(secret.encode(errors="replace")).hexdigest()[:_DIGEST_CHARACTERS])
+            leaks[taken_out] = None
+            return f"[masked: {taken_out.kind} {taken_out.digest}]"
 
         text = _replaced(text, self._known_spans(text), lambda secret: leak(self._known[secret], secret))
         for kind, form in FORMS.items():

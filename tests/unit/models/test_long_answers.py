@@ -37,10 +37,10 @@ def test_an_event_in_many_chunks_is_put_together_once() -> None:
 @pytest.mark.parametrize(
     "delta",
     [
-        {"content": "x" * 40},
-        {"reasoning_content": "x" * 40},
+        {"content": "x" * 400},
+        {"reasoning_content": "x" * 400},
         {"reasoning_details": [{"text": "x"}]},
-        {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "run", "arguments": "x" * 40}}]},
+        {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "run", "arguments": "x" * 400}}]},
     ],
 )
 def test_many_deltas_of_chat_completions(delta: dict[str, Any]) -> None:
@@ -66,12 +66,12 @@ def test_many_deltas_of_messages(kind: str, key: str) -> None:
     def add(size: int) -> None:
         assembly = MessagesProtocol().accumulator()
         assembly.add(json.dumps({"type": "content_block_start", "index": 0, "content_block": {"type": "text"}}))
-        event = block(0, type=kind, **{key: "x" * 40})
+        event = block(0, type=kind, **{key: "x" * 400})
         for _ in range(size):
             assembly.add(event)
         assembly.add(json.dumps({"type": "message_stop"}))
         document = assembly.document()
         assert document is not None
-        assert len(json.dumps(document["content"][0])) > 40 * size
+        assert len(json.dumps(document["content"][0])) > 400 * size
 
     require_linear(lambda size: size, add, 4_000)

@@ -184,7 +184,7 @@ class Repository:
 
     @contextmanager
     def reading(self) -> Generator[None]:
-        """Have all files that are read while the block lasts read by one git process, in whatever thread."""
+        """Read files by one git process for as long as the block lasts, in whatever thread."""
         self._reader.enter()
         try:
             yield
