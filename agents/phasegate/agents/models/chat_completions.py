@@ -260,8 +260,8 @@ def _added(value: Any, more: Any) -> Any:
         case str(), str():
             return GrowingText(value, more)
         case list(), list():
-            value.extend(more)
-            return value
+            value.extend(more)  # pyright: ignore[reportUnknownMemberType]  # JSON has any shape
+            return value  # pyright: ignore[reportUnknownVariableType]  # as above
         case _:
             return more
 
