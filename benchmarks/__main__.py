@@ -18,6 +18,11 @@ _ALONE = {
     "rollback": "benchmarks.rollback",
     "grading": "benchmarks.grading",
 }
+_OF_NAMES = {
+    "stalls": "benchmarks.stalls.measure",
+    "suspicions": "benchmarks.suspicions",
+}
+"""Measures that take further names."""
 
 
 def main() -> None:
@@ -27,13 +32,13 @@ def main() -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help=", ".join([*MEASURES, f"or {', '.join(_ALONE)} or suspicions, each alone"]),
+        help=", ".join([*MEASURES, f"or {', '.join(_ALONE)}, suspicions or stalls, each alone"]),
     )
     parser.add_argument("--quick", action="store_true", help="as little as shows that all of it works; nothing is kept")
     arguments = parser.parse_args()
     names: list[str] = arguments.names or list(MEASURES)
-    if names[0] == "suspicions":
-        importlib.import_module("benchmarks.suspicions").measure(names[1:])
+    if names[0] in _OF_NAMES:
+        importlib.import_module(_OF_NAMES[names[0]]).measure(names[1:])
         return
     if len(names) == 1 and names[0] in _ALONE:
         importlib.import_module(_ALONE[names[0]]).measure()

@@ -1,8 +1,8 @@
 """Masking of secrets: finds what looks like one, and gives the text without it.
 
 Called for every text on its way to a model, the ledger or an artifact: tool output, drafts, briefs, tickets,
-changes. Pure: it reads no file and no environment by itself. It must not know where a text comes from or goes.
-Source of the patterns: the token formats that each provider documents.
+changes. Pure: it reads no file and no environment by itself. It must not know where a text comes from or goes. The
+time it takes grows with the text and no faster.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from functools import partial
+from typing import Any, cast
 from urllib.parse import quote
+
+from phasegate.infra.secret_forms import FORMS, Span, places, without_overlaps
 
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|PAT)(?:_ID)?$", re.IGNORECASE
@@ -24,51 +27,6 @@ _SHORTEST = 8
 _PLAIN_WORD = re.compile(r"[a-z]{,11}|[A-Z]{,11}|[A-Z][a-z]{,10}|(?:/[\w.-]+)+")
 """`password` and paths: masking them would hit ordinary text."""
 _DIGEST_CHARACTERS = 8
-
-
-class _Form(NamedTuple):
-    """Form of secrets of one kind.
-
-    Attributes:
-        pattern: Finds them.
-        signs: Texts in lower case, of which every such secret has one. A text without any is not searched: a search
-            takes a hundred times as long.
-    """
-
-    pattern: re.Pattern[str]
-    signs: tuple[str, ...]
-
-
-_FORMS: Mapping[str, _Form] = {
-    "private key": _Form(
-        re.compile(
-            r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?"
-            r"(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|\Z)"
-        ),
-        ("private key",),
-    ),
-    "AWS key": _Form(re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), ("akia", "asia")),
-    "AWS secret": _Form(
-        re.compile(r"(?i)aws_secret_access_key['\"]?\s*[=:]\s*['\"]?(?P<secret>[A-Za-z0-9/+=]{40})"),
-        ("aws_secret_access_key",),
-    ),
-    "GitHub token": _Form(
-        re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})"),
-        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-    ),
-    "GitLab token": _Form(re.compile(r"\bglpat-[A-Za-z0-9_-]{20,}"), ("glpat-",)),
-    "Anthropic key": _Form(re.compile(r"\bsk-ant-[A-Za-z0-9_-]{20,}"), ("sk-ant-",)),
-    "OpenAI key": _Form(
-        re.compile(r"\bsk-(?:proj-|svcacct-|admin-)?(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{32,}"), ("sk-",)
-    ),
-    "Slack token": _Form(re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{20,}"), ("xox",)),
-    "Google key": _Form(re.compile(r"\bAIza[A-Za-z0-9_-]{35}"), ("aiza",)),
-    "Stripe key": _Form(re.compile(r"\b[rs]k_live_[A-Za-z0-9]{20,}"), ("k_live_",)),
-    "npm token": _Form(re.compile(r"\bnpm_[A-Za-z0-9]{36}\b"), ("npm_",)),
-    "PyPI token": _Form(re.compile(r"\bpypi-AgE[A-Za-z0-9_-]{50,}"), ("pypi-",)),
-    "JWT": _Form(re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"), ("eyj",)),
-}
-_SIGNS = frozenset(sign for form in _FORMS.values() for sign in form.signs)
 
 
 @dataclass(frozen=True)
@@ -105,8 +63,6 @@ class Secrets:
         for name, value in (known or {}).items():
             for form in _forms(value.strip()):
                 self._known.setdefault(form, name)
-        forms = sorted(self._known, key=len, reverse=True)
-        self._values = re.compile("|".join(map(re.escape, forms))) if forms else None
 
     @classmethod
     def of(cls, environment: Mapping[str, str], *, public: Iterable[str] = ()) -> Secrets:
@@ -127,24 +83,24 @@ class Secrets:
         """The text with `[masked: KIND DIGEST]` in the place of each secret."""
         leaks: dict[Leak, None] = {}
 
-        def replace(kind: str, match: re.Match[str]) -> str:
-            group = "secret" if "secret" in match.re.groupindex else 0
-            leak = Leak(kind, hashlib.sha256(match[group].encode(errors="replace")).hexdigest()[:_DIGEST_CHARACTERS])
-            leaks[leak] = None
-            return match[0].replace(match[group], f"[masked: {leak.kind} {leak.digest}]")
+        def leak(kind: str, secret: str) -> str:
+            taken_out = Leak(kind, hashlib.sha256(secret.encode(errors="replace")).hexdigest()[:_DIGEST_CHARACTERS])
+            leaks[taken_out] = None
+            return f"[masked: {taken_out.kind} {taken_out.digest}]"
 
-        if self._values:
-            text = self._values.sub(lambda match: replace(self._known[match[0]], match), text)
-        lower = text.casefold()
-        signs = {sign for sign in _SIGNS if sign in lower}
-        for kind, form in _FORMS.items() if signs else ():
-            if not signs.isdisjoint(form.signs):
-                text = form.pattern.sub(lambda match, kind=kind: replace(kind, match), text)  # type: ignore[misc]  # the loop's variable is bound at once
+        text = _replaced(text, self._known_spans(text), lambda secret: leak(self._known[secret], secret))
+        for kind, form in FORMS.items():
+            if spans := form.spans(text):
+                text = _replaced(text, spans, partial(leak, kind))
         return Masked(text, tuple(leaks))
 
     def mask_known(self, text: str) -> str:
         """The text without the secrets known by value; forms are left alone."""
-        return self._values.sub(lambda match: f"[masked: {self._known[match[0]]}]", text) if self._values else text
+        return _replaced(text, self._known_spans(text), lambda secret: f"[masked: {self._known[secret]}]")
+
+    def _known_spans(self, text: str) -> list[Span]:
+        known = [form for form in self._known if form in text]
+        return without_overlaps(Span(at, at + len(form)) for form in known for at in places(text, form))
 
     def known_in(self, text: str) -> str:
         """Name of a secret, known by value, that a text holds, or an empty string if it holds none."""
@@ -172,6 +128,18 @@ class Secrets:
             return part
 
         return walk(value), tuple(leaks)
+
+
+def _replaced(text: str, spans: Sequence[Span], replacement: Callable[[str], str]) -> str:
+    """A text with another one in the place of each span."""
+    if not spans:
+        return text
+    parts: list[str] = []
+    at = 0
+    for span in spans:
+        parts += (text[at : span.start], replacement(text[span.start : span.end]))
+        at = span.end
+    return "".join([*parts, text[at:]])
 
 
 def _forms(value: str) -> Iterable[str]:

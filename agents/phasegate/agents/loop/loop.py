@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Generic, TypeAlias, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -26,6 +27,7 @@ from phasegate.infra.errors import AgentStopped, PermissionAsked
 from phasegate.infra.ledger import Exchange, Usage
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.events.catalogue import payload_of
+from phasegate.infra.system.threads import uninterrupted
 
 _NUDGE = "You called no tool. Go on with your tools, or hand in your result with `finish`."
 
@@ -159,7 +161,7 @@ class _AgentRun(Generic[Draft]):
             self._conclude_refused(delivered, exchange, reply, stop)
             return
         outcomes = await self._act(exchange.turn, reply)
-        outcome = self._outcome(delivered, reply, outcomes)
+        outcome = await uninterrupted(partial(self._outcome, delivered, reply, outcomes))
         outcome["compacted"] = compacted_to(
             [*thread["conversation"], *delivered, Said(said=reply), *outcome["after"]],
             outcome["compacted"],
@@ -167,7 +169,8 @@ class _AgentRun(Generic[Draft]):
             window=self._model.window,
         )
         self._note_compacted(exchange.turn, outcome["compacted"])
-        ledger.turns.conclude(self._attempt, exchange.turn, outcome, results=shown_results(outcomes))
+        results = shown_results(outcomes)
+        await uninterrupted(partial(ledger.turns.conclude, self._attempt, exchange.turn, outcome, results=results))
         apply(thread, exchange.turn, reply, outcome)
 
     def _conclude_refused(self, delivered: list[Said], exchange: Exchange, reply: AssistantMessage, stop: Stop) -> None:
@@ -211,10 +214,12 @@ class _AgentRun(Generic[Draft]):
         self._model.prepare(turn)
         while True:
             delivered = [_said_by_user(message.text) for message in ledger.messages.deliver(self._attempt, turn)]
-            body = self._body(turn, delivered)
+            body = await uninterrupted(partial(self._body, turn, delivered))
             try:
                 return delivered, await self._interruptible.run(self._ask(turn, body))
             except Interrupted:
+                if (answered := ledger.exchanges.find(self._attempt.id, turn)) is not None:
+                    return delivered, answered  # the answer was being recorded when the person called
                 self._note_cut(turn, body)
             except REPLACES as error:
                 if not self._model.replace(error, turn):
@@ -249,7 +254,8 @@ class _AgentRun(Generic[Draft]):
             self._streamed = 0
             reply = await self._model.client.send(body, on_text=self._count)
             previous, self._previous = self._previous, body
-            return ledger.exchanges.record(
+            record = partial(
+                ledger.exchanges.record,
                 working,
                 turn,
                 model=working.model,
@@ -265,6 +271,7 @@ class _AgentRun(Generic[Draft]):
                 cost_usd=cost_usd(working.model, reply.usage),
                 latency_seconds=reply.latency_seconds,
             )
+            return await uninterrupted(record)
 
     async def _act(self, turn: int, reply: AssistantMessage) -> list[ToolOutcome]:
         """Carry out the calls in their order, up to a person's message; later calls are not carried out."""
@@ -273,7 +280,7 @@ class _AgentRun(Generic[Draft]):
             return [ToolOutcome(_not_done(call, f"not carried out: {why}")) for call in calls]
         ledger, working = self._runtime.ledger, self._model.attempt
         answers = ask_tool.answers(ledger, working, turn, calls) if self._assignment.asks else {}
-        self._require_permission(turn, calls)
+        await uninterrupted(partial(self._require_permission, turn, calls))
         outcomes: list[ToolOutcome] = []
         interrupted = False
         for place, call in enumerate(calls):

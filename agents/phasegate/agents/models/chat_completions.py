@@ -27,7 +27,14 @@ from phasegate.agents.models.conversation import (
     read_call,
 )
 from phasegate.agents.models.stops import StopWords, refusal
-from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed, parsed_response
+from phasegate.agents.models.wire import (
+    GrowingText,
+    ParsedResponse,
+    RequestPrefix,
+    ResponseFailed,
+    parsed_response,
+    settled,
+)
 from phasegate.infra.documents.json_text import read_json
 
 _STOP_WORDS = StopWords(
@@ -160,20 +167,23 @@ class _StreamAccumulator:
         at = len(self._calls) - 1 if delta.index is None else self._positions.get(delta.index, -1)
         if at < 0 or (delta.id and delta.id != self._calls[at]["id"]):
             call_id = delta.id or new_call_id()
-            self._calls.append({"id": call_id, "type": "function", "function": {"name": "", "arguments": ""}})
+            self._calls.append(
+                {"id": call_id, "type": "function", "function": {"name": GrowingText(), "arguments": GrowingText()}}
+            )
             at = len(self._calls) - 1
         if delta.index is not None:
             self._positions[delta.index] = at
         function = self._calls[at]["function"]
-        function["name"] += delta.function.name or ""
-        function["arguments"] += delta.function.raw()
+        function["name"].add(delta.function.name or "")
+        function["arguments"].add(delta.function.raw())
         self._calls[at].update({key: value for key, value in (delta.model_extra or {}).items() if key != "type"})
 
     def document(self) -> JsonObject | None:
         """As `wire.StreamAccumulator`."""
         if self._finish_reason is None:
             return None
-        message = self._message | ({"tool_calls": self._calls} if self._calls else {})
+        calls = [{**call, "function": settled(call["function"])} for call in self._calls]
+        message = settled(self._message) | ({"tool_calls": calls} if calls else {})
         choice = {"index": 0, "message": message, "finish_reason": self._finish_reason}
         return {"model": self._model, "choices": [choice], "usage": self._usage}
 
@@ -246,8 +256,17 @@ def _added(value: Any, more: Any) -> Any:
     """Merge a delta into a key's value: texts and lists grow, anything else is replaced."""
     if value is None or more is None:
         return value if more is None else more
-    grows = type(value) is type(more) and isinstance(value, str | list)
-    return value + more if grows else more
+    match value, more:
+        case GrowingText(), str():
+            value.add(more)
+            return value
+        case str(), str():
+            return GrowingText(value, more)
+        case list(), list():
+            value.extend(more)  # pyright: ignore[reportUnknownMemberType]  # JSON has any shape
+            return value  # pyright: ignore[reportUnknownVariableType]  # as above
+        case _:
+            return more
 
 
 def _sendable(native: JsonObject, calls: list[ToolCall]) -> JsonObject:

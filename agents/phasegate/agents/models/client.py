@@ -45,6 +45,10 @@ _TIMEOUT = httpx.Timeout(600, connect=10)
 """A model may think for minutes before the next byte. Source: the official SDKs' default."""
 _EXTENSIONS = {"timeout": _TIMEOUT.as_dict()}
 _REFUSAL = DocumentBounds(size=MIB)
+_AT_ONCE = 256 * 1024
+"""Bytes of an answer that are read in the engine's loop; a larger one is read beside it."""
+_LARGEST_ANSWER = 4 * 1024**2
+"""Characters of an answer's text and arguments: several times what any model writes at once."""
 Redact: TypeAlias = Callable[[JsonObject], JsonObject]
 
 
@@ -183,10 +187,20 @@ class _HttpModelClient:
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise ModelUnavailable(f"{self.name} was out of reach or cut off: {reason}") from error
+        latency = time.monotonic() - started
+        if len(received) <= _AT_ONCE:
+            return self._read(body, document, received, latency)
+        return await asyncio.to_thread(self._read, body, document, received, latency)
+
+    def _read(self, body: bytes, document: JsonObject, received: bytes, latency_seconds: float) -> Reply:
+        """Read a whole answer, without its secrets."""
         if self.redact is not None and (redacted := self.redact(document)) != document:
             document, received = redacted, encode_json(redacted)
         with _reading(self.name):
             answer = self.protocol.read(document, str(self.name))
+            size = len(answer.message["text"]) + sum(len(call["raw"]) for call in answer.message["calls"])
+            if size > _LARGEST_ANSWER:
+                raise ValueError(f"it has {size} characters, and at most {_LARGEST_ANSWER} are read")
         return Reply(
             message=answer.message,
             usage=answer.usage,
@@ -194,7 +208,7 @@ class _HttpModelClient:
             stop_reason=answer.stop_reason,
             request=body,
             response=received.decode("utf-8", "replace"),
-            latency_seconds=time.monotonic() - started,
+            latency_seconds=latency_seconds,
         )
 
     async def _receive(

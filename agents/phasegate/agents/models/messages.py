@@ -26,7 +26,13 @@ from phasegate.agents.models.conversation import (
     text_of,
 )
 from phasegate.agents.models.stops import StopWords
-from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed, parsed_response
+from phasegate.agents.models.wire import (
+    GrowingText,
+    ParsedResponse,
+    RequestPrefix,
+    ResponseFailed,
+    parsed_response,
+)
 from phasegate.infra.documents.json_text import read_json
 
 API_VERSION = "2023-06-01"
@@ -99,7 +105,7 @@ class _StreamAccumulator:
     def __init__(self) -> None:
         self._message: JsonObject = {}
         self._blocks: dict[int, JsonObject] = {}
-        self._arguments: dict[int, str] = {}
+        self._texts: dict[tuple[int, str], GrowingText] = {}
         self._finished = False
 
     def add(self, event: str) -> str:
@@ -131,23 +137,26 @@ class _StreamAccumulator:
             raise ValueError(f"a delta came for block {index}, which has not begun")
         match delta.type:
             case "text_delta":
-                block["text"] = text_of(block.get("text")) + delta.text
+                self._grow(index, "text", text_of(block.get("text")), delta.text)
             case "thinking_delta":
-                block["thinking"] = text_of(block.get("thinking")) + delta.thinking
+                self._grow(index, "thinking", text_of(block.get("thinking")), delta.thinking)
             case "signature_delta":
                 block["signature"] = delta.signature
             case "input_json_delta":
-                self._arguments[index] = self._arguments.get(index, "") + delta.partial_json
+                self._grow(index, "input", "", delta.partial_json)
             case _:
                 pass
         return delta.text
+
+    def _grow(self, index: int, key: str, before: str, text: str) -> None:
+        self._texts.setdefault((index, key), GrowingText(before)).add(text)
 
     def document(self) -> JsonObject | None:
         """As `wire.StreamAccumulator`; a tool's arguments stay text, for they may be malformed."""
         if not self._finished:
             return None
-        for index, raw in self._arguments.items():
-            self._blocks[index]["input"] = raw
+        for (index, key), text in self._texts.items():
+            self._blocks[index][key] = str(text)
         return self._message | {"content": [self._blocks[index] for index in sorted(self._blocks)]}
 
 

@@ -13,7 +13,7 @@ class SseDecoder:
 
     def __init__(self) -> None:
         """Start before the first byte."""
-        self._rest = bytearray()
+        self._rest: list[bytes] = []
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[str]:
@@ -22,11 +22,11 @@ class SseDecoder:
         Raises:
             UnicodeDecodeError: An event's data is not UTF-8.
         """
-        self._rest += chunk  # in place: one event may come in a thousand chunks
-        if b"\n" not in chunk:
+        if b"\n" not in chunk:  # a line may come in thousands of chunks, and is put together once
+            self._rest.append(chunk)
             return []
-        *lines, rest = bytes(self._rest).split(b"\n")
-        self._rest = bytearray(rest)
+        *lines, rest = b"".join([*self._rest, chunk]).split(b"\n")
+        self._rest = [rest] if rest else []
         finished: list[str] = []
         for line in lines:
             field = line.removesuffix(b"\r")

@@ -106,6 +106,27 @@ class ResponseFailed(Exception):
         self.kind, self.facts = kind, facts or {}
 
 
+class GrowingText:
+    """Text that deltas are added to: to add one takes as long as the delta, however long the text is already."""
+
+    def __init__(self, *parts: str) -> None:
+        """Begin with these parts."""
+        self._parts = list(parts)
+
+    def add(self, text: str) -> None:
+        """Add a delta."""
+        self._parts.append(text)
+
+    def __str__(self) -> str:
+        """All that was added."""
+        return "".join(self._parts)
+
+
+def settled(message: JsonObject) -> JsonObject:
+    """A message whose growing texts are plain ones."""
+    return {key: str(value) if isinstance(value, GrowingText) else value for key, value in message.items()}
+
+
 class StreamAccumulator(Protocol):
     """A streamed answer while it is put together."""
 

@@ -16,6 +16,7 @@ from phasegate.infra.command_rules import only_reads, signs_in
 from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.policy.services import ServicePolicy
 from phasegate.infra.sandbox import Sandbox, run_with_services
+from phasegate.infra.system.threads import uninterrupted
 
 _SEARCH_TIMEOUT = timedelta(seconds=20)
 _SHOWN_MATCHES = 200
@@ -84,16 +85,21 @@ async def run_command(
         ToolFailure: A service did not come up.
     """
     command = arguments.command
-    named = list(_named_files(folder, command))  # before it runs: it may remove them
-    needed = () if only_reads(command) else services
+    # the files before it runs: it may remove them
+    named, reads_only = await uninterrupted(lambda: (list(_named_files(folder, command)), only_reads(command)))
+    needed = () if reads_only else services
     try:
         result = await run_with_services(
             sandbox, needed, command, folder=folder.root, timeout=limit, output_limit=_OUTPUT_BYTES
         )
     except ServiceFailed as error:
         raise ToolFailure(f"not run, for no fault of yours: {error.message}") from error
-    signs = signs_in(command, result, files=named, sensitive_words=guardrails.sensitive_words)
-    guardrails.attempted(command, signs, refused=result.refused, exit_code=result.exit_code)
+
+    def look_for_signs() -> None:
+        signs = signs_in(command, result, files=named, sensitive_words=guardrails.sensitive_words)
+        guardrails.attempted(command, signs, refused=result.refused, exit_code=result.exit_code)
+
+    await uninterrupted(look_for_signs)
     ended = f"stopped after {limit.total_seconds():.0f} s" if result.timed_out else f"exit code {result.exit_code}"
     if result.stopped:
         ended = f"stopped: {result.stopped}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast
 
 from phasegate.agents.tools.failure import ToolDenied
-from phasegate.infra.command_rules import Sign, asked_about, rule_on
+from phasegate.infra.command_rules import LONGEST_COMMAND, Sign, asked_about, rule_on
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.permissions import Permissions
 from phasegate.infra.secrets import Leak, Secrets
@@ -137,6 +137,10 @@ class Guardrails:
         Raises:
             ToolDenied: Policy denies it.
         """
+        if len(command.encode(errors="replace")) > LONGEST_COMMAND:
+            raise ToolDenied(
+                f"not run: longer than {LONGEST_COMMAND} bytes; write a script with `write_file` and run it"
+            )
         rules = self.permissions.commands
         ruling = rule_on(command, rules)
         if ruling.verdict == "deny":

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from phasegate.agents.models.conversation import ToolCall, ToolResult, ToolSpec
+from phasegate.agents.models.conversation import ToolCall, ToolResult, ToolSpec, encode_json
 from phasegate.agents.tools.commands import RunCommand, Search, run_command, search
 from phasegate.agents.tools.failure import ToolDenied, ToolFailure
 from phasegate.agents.tools.files import (
@@ -34,12 +34,15 @@ from phasegate.agents.tools.queries import Query, query
 from phasegate.infra.metrics.tables import Tables
 from phasegate.infra.policy.services import ServicePolicy
 from phasegate.infra.sandbox import Sandbox
+from phasegate.infra.system.threads import uninterrupted
 from phasegate.infra.workspace import matches
 
 READING = ("list_files", "read_file", "search")
 WRITING = (*READING, "write_file", "edit_file", "run")
 ASKING = (*READING, "query")
 _SUBJECT_CHARACTERS = 300
+_LARGEST_DRAFT = 2 * 1024**2
+"""Bytes of a result: people read it, and everybody downstream does."""
 _CHANGING = frozenset({"write_file", "edit_file", "run"})
 
 
@@ -158,25 +161,38 @@ class Toolbox:
             return ToolOutcome(_result(call, answer, failed=True), pending_permission=needed.request)
 
     async def _finish(self, call: ToolCall, args: dict[str, Any]) -> ToolOutcome:
-        masked, leaks = self._guardrails.secrets.mask_all(args)
-        self._guardrails.note_leaks(leaks, "the result handed in")
-        draft = self._draft.model_validate(masked)
-        problem = self._validate_draft(draft)
+        draft, problem = await uninterrupted(partial(self._read_draft, args))
         if why := problem if isinstance(problem, str) else await problem:
             return ToolOutcome(_result(call, f"not accepted: {why}", failed=True))
         return ToolOutcome(_result(call, "accepted"), finished=draft.model_dump(mode="json"))
 
+    def _read_draft(self, args: dict[str, Any]) -> tuple[BaseModel, str | Awaitable[str]]:
+        """The draft, and the reason to send it back."""
+        size = len(encode_json(args))
+        if size > _LARGEST_DRAFT:
+            raise ToolFailure(
+                f"not accepted: it has {size} bytes, and at most {_LARGEST_DRAFT} are read; say it shortly"
+            )
+        masked, leaks = self._guardrails.secrets.mask_all(args)
+        self._guardrails.note_leaks(leaks, "the result handed in")
+        draft = self._draft.model_validate(masked)
+        return draft, self._validate_draft(draft)
+
     async def _perform(self, call: ToolCall, name: str, args: dict[str, Any]) -> ToolOutcome:
+        begun = await uninterrupted(partial(self._begin, call, name, args))
+        text = begun if isinstance(begun, str) else await begun
+        shown = await uninterrupted(partial(self._guardrails.masked, text, f"the output of {name}"))
+        return ToolOutcome(_result(call, shown), changed=name in _CHANGING)
+
+    def _begin(self, call: ToolCall, name: str, args: dict[str, Any]) -> str | Awaitable[str]:
+        """Hold a call against policy, and carry it out or begin to."""
         tool = self._tools[name]
         arguments = tool.arguments.model_validate(args)
         if isinstance(arguments, WriteFile | EditFile):
             self._require_writable(arguments.path)
         elif isinstance(arguments, RunCommand):
             self._guardrails.permit(call["id"], arguments.command)
-        output = tool.perform(arguments)
-        text = output if isinstance(output, str) else await output
-        shown = self._guardrails.masked(text, f"the output of {name}")
-        return ToolOutcome(_result(call, shown), changed=name in _CHANGING)
+        return tool.perform(arguments)
 
     def _require_writable(self, path: str) -> None:
         name = self._folder.name(self._folder.inside(path))

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 from phasegate.flows.lifecycle.agent_policy import without_secrets
@@ -25,6 +26,7 @@ from phasegate.infra.errors import (
     QuestionAsked,
 )
 from phasegate.infra.ledger import Attempt, Lease
+from phasegate.infra.system.threads import uninterrupted
 
 Made = TypeVar("Made", bound=Artifact)
 
@@ -118,12 +120,18 @@ async def _try(
     if artifact is None:
         attempts.release(lease)
         return run.background.blocked_agent() or PauseRequested()
-    masked = without_secrets(run, row, artifact)
-    # Read as a later pass reads it, so that both passes see the same data.
-    artifact = type(artifact).from_canonical(masked.canonical())
-    attempts.finish(row, lease, artifact)
+    artifact = await uninterrupted(partial(_finish, run, row, lease, artifact))
     await _show(run, row, artifact)
     return artifact
+
+
+def _finish(run: RunContext, row: Attempt, lease: Lease, artifact: Made) -> Made:
+    """Store an artifact without its secrets, as the attempt's outcome."""
+    masked = without_secrets(run, row, artifact)
+    # Read as a later pass reads it, so that both passes see the same data.
+    stored = type(artifact).from_canonical(masked.canonical())
+    run.ledger.attempts.finish(row, lease, stored)
+    return stored
 
 
 async def _unless_cancelled(run: RunContext, work: Awaitable[Made | None]) -> Made | None:
@@ -175,6 +183,5 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
 async def _show(run: RunContext, row: Attempt, artifact: Artifact) -> None:
     """Publish the artifact in Prefect."""
     key = "".join(letter if letter.isalnum() else "-" for letter in row.id).lower()
-    await run.executor.publish_artifact(
-        key, markdown=artifact.markdown(), description=f"{artifact.kind} {artifact.digest}"
-    )
+    page, digest = await asyncio.to_thread(lambda: (artifact.markdown(), artifact.digest))
+    await run.executor.publish_artifact(key, markdown=page, description=f"{artifact.kind} {digest}")

@@ -28,7 +28,6 @@ from phasegate.flows.lifecycle.signals import (
     RunSignal,
     SubjectStale,
 )
-from phasegate.flows.lifecycle.worktree import uninterrupted
 from phasegate.flows.runs.audit_bundle import publish_run_head
 from phasegate.flows.runs.cleaning import CLEARED, remove_folders
 from phasegate.flows.runs.kickoff import require_same_definition
@@ -43,6 +42,7 @@ from phasegate.infra.errors import (
     TemporaryError,
 )
 from phasegate.infra.ledger import STOPPED, RunStatus
+from phasegate.infra.system.threads import uninterrupted
 
 _log = logging.getLogger(__name__)
 

@@ -10,12 +10,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
 from phasegate.infra.errors import PhasegateError
+from phasegate.infra.system.threads import uninterrupted
 from phasegate.infra.workspace import Workspace
-
-Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -105,13 +103,3 @@ class RunWorktree:
     @property
     def _mark(self) -> Path:
         return self._folder.with_name("work.is-set-up")
-
-
-async def uninterrupted(work: Callable[[], Result]) -> Result:
-    """Do something in a thread, and stay until it is done: two passes of a run must not share its worktree."""
-    doing = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await asyncio.wait({doing})
-        raise

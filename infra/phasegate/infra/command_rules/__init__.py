@@ -7,6 +7,7 @@ holds that against policy, and
 
 from phasegate.infra.command_rules.programs import only_reads
 from phasegate.infra.command_rules.rules import Ruling, asked_about, rule_on
+from phasegate.infra.command_rules.shell_words import LONGEST_COMMAND
 from phasegate.infra.command_rules.signs import Sign, signs_in
 
-__all__ = ["Ruling", "Sign", "asked_about", "only_reads", "rule_on", "signs_in"]
+__all__ = ["LONGEST_COMMAND", "Ruling", "Sign", "asked_about", "only_reads", "rule_on", "signs_in"]

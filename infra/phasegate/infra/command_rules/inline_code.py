@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections import Counter
 from dataclasses import dataclass
 
 from phasegate.infra.documents.python_source import python_or_none
@@ -115,7 +116,7 @@ _PHP_RUNS = re.compile(
 )
 _PERL_RUNS = re.compile(
     r"`|qx|\bsystem|\bexec|\bopen|eval|\brequire|\buse\b|\bdo\b|fork|syscall|pipe|readpipe|glob|@\{|\$\{|\(\?\??\{|<|&"
-    r"|->|[)}\]]\s*[a-z]*e|\bs\s+\w|\bs(\W).*?(?<!\\)\1.*?(?<!\\)\1[a-z]*e|\bsub\b|BEGIN|CORE|\*\{|kill|\bpack|chr|\|\s*['\"]|['\"]\s*\|",
+    r"|->|[)}\]]\s*[a-z]*e|\bs\s+\w|\bsub\b|BEGIN|CORE|\*\{|kill|\bpack|chr|\|\s*['\"]|['\"]\s*\|",
     re.DOTALL,
 )
 _AWK_RUNS = re.compile(r"system|getline|@|print.*(?<!\|)\|(?!\|)|\|\s*&", re.DOTALL)
@@ -136,13 +137,36 @@ _SED_COMMAND = re.compile(
 _RUNS_IN = {"awk": _AWK_RUNS, "javascript": _JAVASCRIPT_RUNS, "perl": _PERL_RUNS, "php": _PHP_RUNS}
 
 
+_LONGEST = 8_000
+"""Characters of code that patterns are held against; longer code counts as code that may start programs."""
+_SUBSTITUTION = re.compile(r"\bs(\W)")
+_MARK = re.compile(r"(?<!\\)\W")
+_EVALUATED = re.compile(r"[a-z]*e")
+
+
 def starts_nothing(language: str, code: str) -> bool:
     """True if code, as it stands, starts no program by itself; what it imports from the project is not looked at."""
     if language == "python":
         return _is_plain_python(code)
+    if len(code) > _LONGEST or (language == "perl" and _evaluates_replacement(code)):
+        return False
     if language == "sed":
         return _is_plain_sed(code)
     return not _RUNS_IN.get(language, _SCRIPT_RUNS).search(code)
+
+
+def _evaluates_replacement(code: str) -> bool:
+    """True if Perl's code may have an `s/…/…/e`, with whatever mark: two marks behind the first, and the letter."""
+    first: dict[str, int] = {}
+    for match in _SUBSTITUTION.finditer(code):
+        first.setdefault(match[1], match.end())
+    marks = Counter[str]()
+    for match in _MARK.finditer(code):
+        if match.start() >= first.get(match[0], len(code)):
+            marks[match[0]] += 1
+            if marks[match[0]] >= 2 and _EVALUATED.match(code, match.end()):
+                return True
+    return False
 
 
 def _is_plain_python(code: str) -> bool:

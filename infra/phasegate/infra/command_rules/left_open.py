@@ -33,6 +33,8 @@ _ADDRESS = re.compile(r"(--[\w-]+=)?(data|blob|https?):", re.IGNORECASE)
 """Code that an interpreter reads from no file of the project."""
 _MODULE = re.compile(r"-[bBdEIOPqsSuvx]*m(.*)")
 _NEVER = re.compile(r"(?!)")
+_LONGEST_OPTION = 500
+"""Characters of an option that is read."""
 _CONVERSES = {
     "python": re.compile(r"-[bBdEIOPqsSuvx]*i.*"),
     "perl": re.compile(r"-[a-ce-z0]*d.*|-[\w]*[MmF].*[;({\[`$].*", re.DOTALL),
@@ -153,7 +155,7 @@ def _interpreted(
         if _ends(interpreter) and (match := _MODULE.fullmatch(option.text)):
             yield from _module(name, [Word(match[1]), *rest] if match[1] else rest, arguments)
             return
-        if _CONVERSES.get(interpreter.language, _NEVER).fullmatch(option.text):
+        if len(option.text) > _LONGEST_OPTION or _CONVERSES.get(interpreter.language, _NEVER).fullmatch(option.text):
             yield unread(name, arguments, "takes further code while it runs")
         is_settled |= option.text in interpreter.settled
         codes += _code_in(option, interpreter, rest)

@@ -26,7 +26,7 @@ from phasegate.infra.command_rules.known_programs import (
 )
 from phasegate.infra.command_rules.left_open import git_leaves_open, left_open, split_options
 from phasegate.infra.command_rules.shell import parse
-from phasegate.infra.command_rules.shell_words import SimpleCommand, Unparsable, Word
+from phasegate.infra.command_rules.shell_words import SimpleCommand, Unparsable, Word, require_readable_length
 from phasegate.infra.command_rules.wrappers import OPENERS, after_options, read_again
 
 _READERS = frozenset(
@@ -43,11 +43,12 @@ _EVALUATING = frozenset(
     | {"test", "typeset", "unset", "wait", "return", "exit", "set", "shift", "break", "continue", "ulimit"}
 )
 """Commands of bash that evaluate the index of an array's element in their words."""
-_SUBSCRIPT = re.compile(r"\A[^\[]*+\[.*(\$|`)", re.DOTALL)
 _SUBSTITUTION = re.compile(r"\$\(|`")
 _SETTERS = frozenset({"export", "declare", "typeset", "readonly", "local"})
 _HARMLESS_VALUES = frozenset({"", "0", "/dev/null"})
-_NODE_SETTINGS = re.compile(r"(\s*--(max|no|trace|unhandled|stack|enable|experimental|test)[\w-]*(=[\w.-]+)?)*\s*")
+_NODE_SETTINGS = re.compile(
+    r"(?>\s*+--(?:max|no|trace|unhandled|stack|enable|experimental|test)[\w-]*+(?:=[\w.-]++)?)*+\s*+"
+)
 
 
 def invocations(text: str) -> list[Invocation]:
@@ -56,6 +57,7 @@ def invocations(text: str) -> list[Invocation]:
     Raises:
         Unparsable: The command line cannot be read with certainty.
     """
+    require_readable_length(text)
     line = _Line()
     try:
         parts = list(line.script(text, 0))
@@ -73,6 +75,12 @@ def only_reads(text: str) -> bool:
     except Unparsable:
         return False
     return all(part.certainty == "started" and part.program[0].text in _READERS for part in parts)
+
+
+def _may_compute_index(text: str) -> bool:
+    """True if a word has a bracket, and behind it what computes a value."""
+    opened = text.find("[")
+    return opened >= 0 and max(text.rfind("$"), text.rfind("`")) > opened
 
 
 def _brings_code(name: str, value: str) -> bool:
@@ -115,7 +123,7 @@ class _Line:
             options, arguments = split_options(arguments)
             yield from self._git(options, arguments, depth)
         yield Invocation((Word(name), *arguments))
-        if any(word.literal and _SUBSCRIPT.search(word.text) for word in arguments) and name in _EVALUATING:
+        if any(word.literal and _may_compute_index(word.text) for word in arguments) and name in _EVALUATING:
             yield unread(name, arguments, "evaluates an index that holds a command")
         yield from self._started_by(name, arguments, command, depth)
 

@@ -141,15 +141,30 @@ def _fits(program: Program, pattern: list[str], *, loosely: bool) -> bool:
 
 
 def _words_fit(words: tuple[Word, ...], pattern: list[str], *, loosely: bool) -> bool:
-    if not pattern or not words:
-        return not pattern
-    word, wanted = words[0], pattern[0]
-    fits = fnmatchcase(word.text, wanted) if word.literal else loosely
-    if fits and _words_fit(words[1:], pattern[1:], loosely=loosely):
-        return True
-    is_option = not word.literal or word.text.startswith("-")
-    if not loosely or not (is_option or wanted.startswith("-")):
-        return False
-    # an option, perhaps with its value in the next word
-    after = [words[1:], words[2:]] if is_option else [words[1:]]
-    return any(_words_fit(rest, pattern, loosely=True) for rest in after)
+    places = {0}
+    for wanted in pattern:
+        places = _after(words, wanted, places, loosely=loosely)
+        if not places:
+            return False
+    return True
+
+
+def _after(words: tuple[Word, ...], wanted: str, places: set[int], *, loosely: bool) -> set[int]:
+    """Places behind a word that fits a rule's word, of all that may be reached from some places."""
+    fitting: set[int] = set()
+    waiting = sorted(places, reverse=True)
+    seen = set(waiting)
+    while waiting:
+        place = waiting.pop()
+        if place >= len(words):
+            continue
+        word = words[place]
+        if fnmatchcase(word.text, wanted) if word.literal else loosely:
+            fitting.add(place + 1)
+        is_option = not word.literal or word.text.startswith("-")
+        if loosely and (is_option or wanted.startswith("-")):
+            # an option, perhaps with its value in the next word
+            after = {place + 1, place + 2} if is_option else {place + 1}
+            waiting += after - seen
+            seen |= after
+    return fitting

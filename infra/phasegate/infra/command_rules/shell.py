@@ -17,7 +17,6 @@ _ARRAY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _GAP = re.compile(r"[ \t]+|\\\n|#[^\n]*")
 """Blanks, a line that goes on, a comment."""
 _END_OF_CASE = re.compile(r"esac(?=[\s;&|)<>]|$)")
-_MAX_DEPTH = 20
 
 
 def parse(text: str) -> list[SimpleCommand]:
@@ -50,10 +49,8 @@ class _Draft:
 
 class _Reader(WordReader):
     def __init__(self, text: str, depth: int) -> None:
-        super().__init__(text)
-        if depth > _MAX_DEPTH:
-            raise Unparsable("it is nested too deeply")
-        self._depth, self._cases = depth, 0
+        super().__init__(text, depth)
+        self._cases = 0
         self._heredocs: list[_Heredoc] = []
         self._waiting: list[_Draft] = []
 

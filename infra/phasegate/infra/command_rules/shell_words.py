@@ -15,8 +15,24 @@ _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
 _ARITHMETIC = re.compile(r"[\w\s+\-*/%<>=!&|^~?:,()$]*")
 
 
+LONGEST_COMMAND = 100_000
+"""Characters of the longest command line that is read; Linux takes no argument of 128 KiB. Source: execve(2)."""
+_MOST_WORDS = 10_000
+_MAX_DEPTH = 40
+
+
 class Unparsable(Exception):
     """The command line cannot be read with certainty."""
+
+
+def require_readable_length(text: str) -> None:
+    """Require that a command line is not longer than one that can run.
+
+    Raises:
+        Unparsable: It is.
+    """
+    if len(text) > LONGEST_COMMAND:
+        raise Unparsable(f"it is longer than {LONGEST_COMMAND} characters")
 
 
 @dataclass(frozen=True)
@@ -50,8 +66,11 @@ class SimpleCommand:
 class WordReader(ABC):
     """Reader of words from a place in a text; `commands` are those in their substitutions."""
 
-    def __init__(self, text: str) -> None:
-        self._text, self._at = text, 0
+    def __init__(self, text: str, depth: int) -> None:
+        if depth > _MAX_DEPTH:
+            raise Unparsable("it is nested too deeply")
+        self._text, self._at, self._depth = text, 0, depth
+        self._words = 0
         self.commands: list[SimpleCommand] = []
 
     @abstractmethod
@@ -67,6 +86,9 @@ class WordReader(ABC):
             self._at += 1
 
     def _word(self) -> Word:
+        self._words += 1
+        if self._words > _MOST_WORDS:
+            raise Unparsable(f"it has more than {_MOST_WORDS} words")
         parts: list[str] = []
         literal = True
         while self._at < len(self._text) and (here := self._text[self._at]) not in _META:
@@ -131,6 +153,14 @@ class WordReader(ABC):
         Returns:
             True if it is more than that character.
         """
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise Unparsable("it is nested too deeply")
+        is_more = self._expanded()
+        self._depth -= 1
+        return is_more
+
+    def _expanded(self) -> bool:
         if self._text[self._at] == "`":
             self._backticks()
             return True

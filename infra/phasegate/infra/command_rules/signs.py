@@ -38,10 +38,11 @@ _TARGETS = {
     r"|git credential\b|_(KEY|TOKEN|SECRET|PASSWORD)\b|(^|[;&|]\s*)(printenv|env\s*([|;>&]|$))",
     "homes": r"(?<![\w.])(/root|/home)(/|\b)|~root\b|os\.path\.expanduser|Path\.home\(\)|getpw(nam|uid)",
     "other processes": r"/proc/([0-9]+|\*|\$PPID|\[)|\bptrace\b|PTRACE_|process_vm_|\bgdb\b|\bstrace\b"
-    r"|\b(kill|os\.kill)\b[^;&|\n]*[\s(]-?(1|[0-9]{2,})\b|\b(pkill|killall)\b|/proc\b.*environ|listdir\(.?/proc",
+    r"|\b(kill|os\.kill)\b[^;&|\n]{0,200}[\s(]-?(1|[0-9]{2,})\b|\b(pkill|killall)\b"
+    r"|/proc\b[^\n]{0,200}environ|listdir\(.?/proc",
     "kernel": r"/proc/(sys|kcore|kmsg|sysrq)|/sys(/|\b)|/dev/(mem|kmem|kmsg|port|sd|vd|nvme|loop|kvm|fuse|tty)"
     r"|\b(mknod|mount|umount|pivot_root|chroot|unshare|nsenter|setns|insmod|modprobe|sysctl|bpf|keyctl|losetup)\b"
-    r"|TIOCSTI|\bCLONE_NEW|\bsetuid\b|\bchmod\b.*(\+s|[2467][0-7]{3})|\bcgroup|release_agent|core_pattern",
+    r"|TIOCSTI|\bCLONE_NEW|\bsetuid\b|\bchmod\b[^\n]{0,200}(\+s|[2467][0-7]{3})|\bcgroup|release_agent|core_pattern",
     "phasegate": r"\bledger\.db|\bengine\.(json|sock)|\bphasegate\b|\bPREFECT_|prefect\.db|:4200\b|/api/flow_runs",
     "network": r"\b(curl|wget|nc|ncat|telnet|ftp|ssh|scp|sftp|rsync|dig|nslookup|host|ping|socat)\b\s|/dev/(tcp|udp)/"
     r"|\bsocket\b|https?://|\bconnect\(|urllib|\brequests\.|getaddrinfo|gethostby|169\.254\.169\.254"

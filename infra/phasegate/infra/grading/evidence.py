@@ -289,8 +289,9 @@ class Evidence(Artifact):
             if (more := len(self.regressions) - _SHOWN) > 0:
                 lines += [f"- … and {more} more"]
         folded = [finding for finding in self.findings if finding.severity == "note" and finding.code in _FOLDED]
+        whole = [finding for finding in self.findings if finding.severity != "note" or finding.code not in _FOLDED]
         for severity, heading in _HEADINGS.items():
-            findings = [finding for finding in self.findings if finding.severity == severity and finding not in folded]
+            findings = [finding for finding in whole if finding.severity == severity]
             lines += ["", f"**{heading}:**", "", *map(_line, findings)] if findings else []
         lines += self.served.markdown_lines() if self.served else []
         lines += [

@@ -71,6 +71,8 @@ class ChangeSet(Artifact):
     """`sha256:…` of the full diff, binary files included."""
     authority_files: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
     """Changed paths that decide who decides; left out of the JSON if there are none. A gate then asks an admin."""
+    left_out: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
+    """Sockets, pipes and devices in the worktree, which no commit can hold; left out of the JSON if there are none."""
     asks_to_amend: tuple[AmendmentRequest, ...] = Field(default=(), exclude_if=operator.not_)
     """Existing tests that the implementer asks the authoring agent to amend; left out of the JSON if there are none."""
 
@@ -97,6 +99,9 @@ class ChangeSet(Artifact):
         if self.secrets:
             lines += ["", "**Left out, because they bring in what looks like a secret:**", ""]
             lines += [f"- {code(path)}" for path in self.secrets]
+        if self.left_out:
+            lines += ["", "**Left out, because they are sockets, pipes or devices:**", ""]
+            lines += [f"- {code(path)}" for path in self.left_out]
         if self.asks_to_amend:
             lines += ["", "**Asks the author of the sealed tests to amend:**", ""]
             lines += [f"- {code(request.test)} ({code(request.criterion)})" for request in self.asks_to_amend]

@@ -95,6 +95,24 @@ class Git:
             raise RepositoryError(f"git {arguments[0]} failed: {failure_message(done)}", git_dir=self.git_dir)
         return done.stdout
 
+    def serve(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start git for a command that answers as long as it is asked; the caller ends it.
+
+        Raises:
+            RepositoryError: There is no git on this machine.
+        """
+        try:
+            return subprocess.Popen(
+                ["git", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=self._environment(),
+                cwd=self.work_tree or self.git_dir,
+            )
+        except OSError as error:
+            raise _cannot_run(error) from error
+
     def line(self, *arguments: str, stdin: bytes = b"") -> str:
         """As `output`, for a command that answers one line, decoded as file names are."""
         return os.fsdecode(self.output(*arguments, stdin=stdin)).rstrip("\n")
@@ -187,8 +205,12 @@ def run_git(
             ["git", *arguments], input=stdin, capture_output=True, env=environment, cwd=folder, check=False
         )
     except OSError as error:
-        remedy = "Install git 2.38 or newer." if error.filename == "git" else ""
-        raise RepositoryError(f"git cannot run: {error}", remedy=remedy) from error
+        raise _cannot_run(error) from error
+
+
+def _cannot_run(error: OSError) -> RepositoryError:
+    remedy = "Install git 2.38 or newer." if error.filename == "git" else ""
+    return RepositoryError(f"git cannot run: {error}", remedy=remedy)
 
 
 def failure_message(done: subprocess.CompletedProcess[bytes]) -> str:

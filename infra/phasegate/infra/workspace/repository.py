@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from phasegate.infra.errors import RepositoryError
 from phasegate.infra.workspace.git import Git, clean_environment, failure_message, run_git
+from phasegate.infra.workspace.object_reader import ObjectReader
 from phasegate.infra.workspace.objects import require_tree_objects
 from phasegate.infra.workspace.snapshot import checkout, reinstate
 
@@ -52,6 +53,7 @@ class Repository:
     _known: dict[tuple[str, ...], list[str]] = field(
         default_factory=dict[tuple[str, ...], list[str]], repr=False, compare=False
     )
+    _reader: ObjectReader = field(default_factory=ObjectReader, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -174,8 +176,25 @@ class Repository:
             commit: A commit's id.
             path: Relative to the repository's root.
         """
+        is_read, content = self._reader.read(self.git, f"{commit}:{path}")
+        if is_read:
+            return content
         done = self.git.attempt("cat-file", "blob", f"{commit}:{path}")
         return done.stdout if done.returncode == 0 else None
+
+    @contextmanager
+    def reading(self) -> Generator[None]:
+        """Read files by one git process for as long as the block lasts, in whatever thread."""
+        self._reader.enter()
+        try:
+            yield
+        finally:
+            self._reader.leave()
+
+    def modes(self, commit: str) -> dict[str, str]:
+        """The mode of every file at a commit, as git spells it, by its path."""
+        entries = (record.partition("\t") for record in self._listed((commit,), "ls-tree", "-r", "-z", commit))
+        return {path: about.partition(" ")[0] for about, _, path in entries}
 
     def files(self, commit: str) -> list[str]:
         """Every file's path at a commit."""

@@ -58,6 +58,26 @@ def write_tree(git: Git, base: str, also: Iterable[str] = ()) -> str:
     return git.line("write-tree")
 
 
+def special_files(git: Git) -> list[str]:
+    """Sockets, pipes and devices in a folder: git records none of them. Those that are ignored do not count."""
+    work_tree = _work_tree(git)
+    by_products = {pattern.removesuffix("/") for pattern in _BY_PRODUCTS}
+    special: list[str] = []
+    for parent, folders, files in walk(work_tree):
+        folders[:] = [name for name in folders if name != ".git" and name not in by_products]
+        paths = (Path(parent, name) for name in files)
+        special += [str(path.relative_to(work_tree)) for path in paths if _is_special(path)]
+    return sorted(_not_ignored(git, special)) if special else []
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # it is gone meanwhile
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode))
+
+
 def reinstate(git: Git, base: str, paths: Iterable[str]) -> None:
     """Make these paths of the index what they are in `base`: that content, or not there.
 
@@ -128,9 +148,12 @@ def _untracked(git: Git, work_tree: Path) -> Iterator[str]:
             nested += _files_below(work_tree, path)
         elif path:
             yield path
-    if not nested:
-        return
-    questions = {f"./{path}": path for path in nested}  # so that no name begins like pathspec magic
+    if nested:
+        yield from _not_ignored(git, nested)
+
+
+def _not_ignored(git: Git, paths: Sequence[str]) -> Iterator[str]:
+    questions = {f"./{path}": path for path in paths}  # so that no name begins like pathspec magic
     done = git.attempt("check-ignore", "-z", "--no-index", "--stdin", stdin=null_terminated(questions))
     if done.returncode not in (0, 1):
         raise RepositoryError(f"git check-ignore failed: {failure_message(done)}")

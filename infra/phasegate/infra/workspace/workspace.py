@@ -22,7 +22,7 @@ from phasegate.infra.workspace.change_set import ChangeSet, FileChange, FileStat
 from phasegate.infra.workspace.git import RUN_TRAILER, plain_message
 from phasegate.infra.workspace.leaks import leaking, masked_tree
 from phasegate.infra.workspace.protection import leads_to, matches
-from phasegate.infra.workspace.snapshot import checkout, reinstate, replace_files, write_tree
+from phasegate.infra.workspace.snapshot import checkout, reinstate, replace_files, special_files, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -181,6 +181,7 @@ class Workspace:
             out = {file.path for file in leaking_files}
             reinstate(own, base_commit, [path for path in touched if path in out or matches(protected, path)])
             tree = own.line("write-tree")
+            special = special_files(own)
         refused = self.repository.changed(tree, whole).keys() - out
         text = f"{plain_message(message)}\n{RUN_TRAILER}: {self.run_id}\n"  # equal changes of two runs are two commits
         commit = self._same_commit(base_commit, tree, text)
@@ -204,6 +205,7 @@ class Workspace:
                 for file in leaking_files
             ),
             diff_digest=diff_digest(self.repository, base_commit, commit),
+            left_out=tuple(map(readable, special)),
         )
 
     def _write_tree(self, git: Git, also: Sequence[str] = ()) -> str:

@@ -14,6 +14,8 @@ from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.workspace.objects import require_new_objects
 from phasegate.infra.workspace.repository import Repository
 
+_COLOURED = 2 * 1024**2
+"""Characters of a diff that is coloured; a longer one would take minutes."""
 _STYLES = (("+++", "bold"), ("---", "bold"), ("diff ", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
 _NAMING = ("+++ ", "--- ", "diff ", "rename ", "copy ", "Binary files ")
 """Begin of lines that name a file."""
@@ -61,6 +63,8 @@ def read_change(ledger: Ledger, run: Run, *, as_made: bool = False, with_tests: 
 
 def coloured(diff: str) -> Text:
     """A diff for a terminal."""
+    if len(diff) > _COLOURED:
+        return Text(sanitize(diff))
     text = Text()
     for line in sanitize(diff).splitlines():
         style = next((style for start, style in _STYLES if line.startswith(start)), "")

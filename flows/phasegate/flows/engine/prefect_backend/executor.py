@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 _HEAD_START_SECONDS = 0.05
 """From a stage's beginning to its first model call, and a little more."""
 
+_LONGEST_PAGE = 100_000
+"""Characters of a page in Prefect."""
 _log = logging.getLogger(__name__)
 
 
@@ -107,9 +109,10 @@ class PrefectExecutor:
 
 
 async def _show(key: str, *, markdown: str, description: str) -> None:
+    if (more := len(markdown) - _LONGEST_PAGE) > 0:
+        markdown = f"{markdown[:_LONGEST_PAGE]}\n\n… {more} characters left out; `phasegate show` has all of it."
+    page = await asyncio.to_thread(inert_markdown, markdown)
     try:
-        await acreate_markdown_artifact(
-            key=key, markdown=inert_markdown(markdown), description=inert_markdown(description)
-        )
+        await acreate_markdown_artifact(key=key, markdown=page, description=inert_markdown(description))
     except (httpx.HTTPError, PrefectException) as error:
         _log.warning("%s is not shown in Prefect: %r", description, error)

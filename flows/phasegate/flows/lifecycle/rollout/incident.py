@@ -53,11 +53,8 @@ def tables_of(run: RunContext, change: ChangeSet, log: str) -> Tables:
         attempt.artifact for attempt in ledger.attempts.list(run.id) if attempt.artifact and not attempt.superseded
     ]
     reports = [digest for digest in digests if ledger.artifacts.json(digest)["kind"] == HealthReport.kind]
-    pieces = [
-        piece
-        for path, letter in run.world.repository.changed(change.base_commit, change.commit).items()
-        for piece in hunks(run.world.repository, change.base_commit, change.commit, path, letter)
-    ]
+    repository, base, commit = run.world.repository, change.base_commit, change.commit
+    pieces = [piece for file in hunks(repository, base, commit, repository.changed(base, commit)) for piece in file]
     return Tables(
         reports=[ledger.artifacts.get(digest, HealthReport) for digest in reports],
         log=log,

@@ -14,6 +14,7 @@ from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.guards.base_coverage import NO_COMMAND
 from phasegate.infra.grading.tree.roles import Roles
+from phasegate.infra.system.threads import in_own_loop
 
 _NAME = "base"
 
@@ -76,4 +77,4 @@ def _will_have_tests(run: RunContext, judgement: BaseJudgement) -> bool:
 
 async def _judgement(run: RunContext, folder: str) -> BaseJudgement:
     async with scratch_bench(run, folder) as bench:
-        return await judge_base(bench, run.base_commit)
+        return await in_own_loop(partial(judge_base, bench, run.base_commit))

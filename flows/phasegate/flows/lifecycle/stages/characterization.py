@@ -24,6 +24,7 @@ from phasegate.infra.grading.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.draft_check import draft_problems
 from phasegate.infra.grading.guards.thin_tests import ThinTests, find_thin_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.system.threads import in_own_loop
 
 PART = "characterization"
 _THIN, _OMITTED, _TRIED = "thin-tests", "characterization-omitted", "characterization/"
@@ -62,7 +63,8 @@ async def look_for_thin_tests(run: RunContext, prd: Prd) -> ThinTests | None:
     async def look() -> dict[str, Any]:
         run.report_step("testing", "looking for code that the project's own tests leave alone")
         async with scratch_bench(run, "thin-tests") as bench:
-            thin = await find_thin_tests(bench, run.base_commit, f"{prd.markdown()}\n{run.ticket.body}")
+            text = f"{prd.markdown()}\n{run.ticket.body}"
+            thin = await in_own_loop(partial(find_thin_tests, bench, run.base_commit, text))
         return {"reason": thin.reason, "places": list(thin.places)} if thin else {"reason": ""}
 
     observation = await run.source.observe("testing", _THIN, look)
@@ -134,13 +136,15 @@ async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft:
 
     async def look() -> dict[str, Any]:
         async with scratch_bench(run, PART) as bench:
-            return await draft_problems(
+            trying = partial(
+                draft_problems,
                 bench,
                 run.base_commit,
                 draft.files,
                 criteria=[criterion.id for criterion in prd.acceptance_criteria],
                 sealed=[file.path for file in sealed.files],
             )
+            return await in_own_loop(trying)
 
     problems: Mapping[str, list[str]] = await run.source.observe("testing", _tried(draft), look)
     if not problems or _position(run, _tried(draft)) >= _MOST_DRAFTS:

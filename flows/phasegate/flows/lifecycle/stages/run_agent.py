@@ -83,7 +83,7 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
         assignment = Assignment(
             attempt=row,
             prompt=agent.prompt,
-            brief=guardrails.masked(brief, "the brief"),
+            brief=await asyncio.to_thread(guardrails.masked, brief, "the brief"),
             draft=agent.draft,
             toolbox=toolbox,
             client=open_model(row.model),

@@ -21,6 +21,7 @@ from phasegate.infra.grading.grade import grade
 from phasegate.infra.grading.heldout import unknown_names
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.ledger import Attempt
+from phasegate.infra.system.threads import in_own_loop
 from phasegate.infra.system.trees import remove_tree
 from phasegate.infra.workspace import ChangeSet, keep_released
 from phasegate.infra.workspace.change_set import AmendmentRequest
@@ -139,7 +140,8 @@ async def grade_as(
     async def graded(_row: Attempt) -> Evidence:
         scratch = run.settings.scratch / run.id / f"{part}-{number}"
         try:
-            evidence = await grade(
+            grading = partial(
+                grade,
                 repository=run.world.repository,
                 change=change,
                 sealed=sealed,
@@ -152,6 +154,7 @@ async def grade_as(
                 struck=struck,
                 bases=run.settings.bases,
             )
+            evidence = await in_own_loop(grading)
             kept_tree = evidence.guards.kept_tree if evidence.guards else ""
             for tree in filter(None, (evidence.tree, kept_tree)):
                 await asyncio.to_thread(keep_released, run.world.repository, change, tree, run.id)

@@ -30,13 +30,27 @@ _NO_CODE = re.compile(
     re.IGNORECASE,
 )
 
+MOST_PIECES = 500
+"""Pieces of a change that are tried; of a change of more, the first ones."""
+
 
 @dataclass(frozen=True)
 class Piece:
-    """A hunk, and the tree without it."""
+    """A hunk, and what the files are without it.
+
+    Attributes:
+        hunk: The hunk.
+        contents: Files with another content, by their paths.
+        reinstated: Files that are as on the base commit.
+    """
 
     hunk: Hunk
-    tree: str
+    contents: Mapping[str, bytes]
+    reinstated: tuple[str, ...]
+
+    def tree(self, bench: Bench, base: str, graded: GradedTree) -> str:
+        """Commit of the graded tree without the hunk."""
+        return commit_with(bench.repository, graded.tree, self.contents, base=base, reinstated=self.reinstated)
 
     @property
     def place(self) -> Place:
@@ -61,7 +75,7 @@ async def ablate(
     """
     pieces, left_out = await asyncio.to_thread(_pieces, bench, base, graded)
     if pieces:
-        bench.on_step(f"taking out each of {len(pieces)} pieces of the change")
+        bench.on_step(f"taking out each of {min(len(pieces), MOST_PIECES)} pieces of the change")
     runs = PieceRuns.of(bench.quiet, graded, sealed, passing)
     places = asyncio.Semaphore(1 if bench.sandbox.name == "none" else len(os.sched_getaffinity(0)))
     outcomes: dict[int, frozenset[str]] = {}
@@ -70,10 +84,11 @@ async def ablate(
     async def attempt(number: int, *, with_few: bool) -> None:
         name, piece = f"without-{number}", pieces[number]
         async with places:
+            tree = await asyncio.to_thread(piece.tree, bench, base, graded)
             if with_few:
-                outcome = await runs.with_few(name, piece.tree, piece.hunk.path)
+                outcome = await runs.with_few(name, tree, piece.hunk.path)
             else:
-                outcome = await runs.with_all(name, piece.tree)
+                outcome = await runs.with_all(name, tree)
         if outcome is not None and (outcome or not with_few):
             outcomes[number] = outcome
         elif outcome is not None:
@@ -83,7 +98,7 @@ async def ablate(
         async with asyncio.timeout(bench.policy.grading.ablation_time.total_seconds()):
             for with_few in (True, False):  # none is said to be guarded by no test before all tests were tried
                 async with asyncio.TaskGroup() as group:
-                    for number in range(len(pieces)):
+                    for number in range(min(len(pieces), MOST_PIECES)):
                         if number not in outcomes:
                             group.create_task(attempt(number, with_few=with_few))
     except TimeoutError:
@@ -108,6 +123,9 @@ def _pieces(bench: Bench, base: str, graded: GradedTree) -> tuple[list[Piece], l
         if _NO_CODE.fullmatch(hunk.path):
             left_out[hunk.path] = None
             continue
+        if len(pieces) >= MOST_PIECES:
+            pieces.append(Piece(hunk, {}, ()))  # not tried, and so not made either
+            continue
         before, after = read(base, hunk.path), read(graded.tree, hunk.path)
         content = without(hunk, before, after or b"")
         if hunk.start and _same_code(hunk.path, content, after):
@@ -115,8 +133,7 @@ def _pieces(bench: Bench, base: str, graded: GradedTree) -> tuple[list[Piece], l
             continue
         whole = hunk.start == 0
         contents: Mapping[str, bytes] = {} if whole or content is None else {hunk.path: content}
-        back = [hunk.path] if whole else []
-        pieces.append(Piece(hunk, commit_with(bench.repository, graded.tree, contents, base=base, reinstated=back)))
+        pieces.append(Piece(hunk, contents, (hunk.path,) if whole else ()))
     with_pieces = {piece.hunk.path for piece in pieces}
     return pieces, [path for path in left_out if path not in with_pieces]
 

@@ -6,7 +6,9 @@ Called by `grade` where base's own tests are thin. It must not know the verdict.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from phasegate.infra.grading.guard_summary import GuardSummary, TouchedLines
 from phasegate.infra.grading.guards.base_coverage import Covered, covered_lines, source_of
@@ -65,22 +67,27 @@ async def count_touched(bench: Bench, base: str, graded: GradedTree, *, runs_non
 
 def _touched(bench: Bench, base: str, graded: GradedTree) -> dict[str, set[int]]:
     touched: dict[str, set[int]] = {}
-    for hunk in product_hunks(bench.repository, base, graded):
-        text = source_of(bench, base, hunk.path)
-        if is_code(hunk.path) and text:
-            touched.setdefault(hunk.path, set()).update(_around(hunk, text))
+    with bench.repository.reading():
+        for path, hunks in groupby(product_hunks(bench.repository, base, graded), key=lambda hunk: hunk.path):
+            if is_code(path) and (text := source_of(bench, base, path)):
+                touched[path] = _around(list(hunks), path, text)
     return {path: lines for path, lines in touched.items() if lines}
 
 
-def _around(hunk: Hunk, text: str) -> set[int]:
-    """Lines with code of base that a piece of a change alters, and of the functions that it lies in."""
-    first, last = hunk.old_start + 1, hunk.old_start + len(hunk.removed)
-    if hunk.start == 0:  # the whole file
-        first, last = 1, len(text.splitlines())
+def _around(hunks: Sequence[Hunk], path: str, text: str) -> set[int]:
+    """Lines with code of base that the pieces of a file's change alter, and of the functions that they lie in."""
     # lines that are only added make an empty span between the two lines that they stand between
-    around = (
-        function for function in functions_of(hunk.path, text) if function.start <= last and first <= function.end
-    )
-    spans = [(first, last), *((function.start, function.end) for function in around)]
-    lines = statement_lines(hunk.path, text)
-    return {line for line in lines if any(start <= line <= end for start, end in spans)}
+    spans = [_span(hunk, text) for hunk in hunks]
+    ends = [last for _, last in spans]  # pieces of a file come in order, and none overlaps another
+    functions = ((function.start, function.end) for function in functions_of(path, text))
+    nearest = ((start, end, bisect_left(ends, start)) for start, end in functions)
+    around = [(start, end) for start, end, at in nearest if at < len(spans) and spans[at][0] <= end]
+    inside = {line for start, end in (*spans, *around) for line in range(start, end + 1)}
+    return {line for line in statement_lines(path, text) if line in inside}
+
+
+def _span(hunk: Hunk, text: str) -> tuple[int, int]:
+    """First and last line of base that a piece of a change alters."""
+    if hunk.start == 0:  # the whole file
+        return 1, len(text.splitlines())
+    return hunk.old_start + 1, hunk.old_start + len(hunk.removed)

@@ -6,6 +6,7 @@ Called by `grade`. It must not know how the verdict is reached.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,7 @@ from phasegate.infra.grading.tree.diff import hunks
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.tree.loading import Load, texts
 from phasegate.infra.grading.tree.patterns import is_test_file
+from phasegate.infra.grading.tree.readable_source import ReadableSource
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
 
@@ -42,6 +44,7 @@ _IDLE = re.compile(
 """Files that hold none of the product's behaviour."""
 _REMOVAL = re.compile(rb"\b(?:remov|drop|delet|deprecat|no longer)", re.IGNORECASE)
 _DEFINED = re.compile(r"\b(?:def|class|function|func|fn|fun|struct|enum|trait|interface)\s+([A-Za-z_]\w{3,})")
+_BYTES_WORD = re.compile(rb"\w+")
 _COMMENT = re.compile(r"(?m)^[ \t]*(?:#|//|/?\*).*$")
 
 
@@ -68,8 +71,18 @@ def about_files(
         yield Finding(code="protected-path", path=path, message=message)
     base_files = repository.files(change.base_commit)
     changed = repository.changed(change.base_commit, change.commit)
-    read = repository.read_file
-    contents = {path: (read(change.base_commit, path), read(change.commit, path)) for path in changed}
+    modes = repository.modes(change.commit)
+    with repository.reading():
+        read = repository.read_file
+        sources = {
+            path: (ReadableSource.of(read(change.base_commit, path)), ReadableSource.of(read(change.commit, path)))
+            for path in changed
+        }
+    contents = {path: (before.content, after.content) for path, (before, after) in sources.items()}
+    for path, (_, source) in sources.items():
+        if source.left_out and is_code(path):
+            message = f"no rule has looked at {source.left_out}: nobody writes such code by hand"
+            yield _finding("source-not-read", path, message, "suspicion")
     tests = [path for path in changed if path in graded.restored and not is_git_settings(path)]
     product = [path for path in changed if path not in tests]
     base_code = _BaseCode(repository, change.base_commit, base_files)
@@ -77,16 +90,18 @@ def about_files(
     for path, (before, after) in contents.items():
         yield from about_unread_file(path, before, after)
     yield from about_test_edits(edits, _about_product({path: contents[path] for path in product}))
-    for path in product:
+    words = _ProductWords.of(product, contents)
+    letters = {path: changed[path] for path in product}
+    for path, whole_pieces in zip(product, hunks(repository, change.base_commit, change.commit, letters), strict=True):
         letter, (before, after) = changed[path], contents[path]
-        pieces = hunks(repository, change.base_commit, change.commit, path, letter)
+        pieces = sources[path][1].pieces(whole_pieces)
         if path in graded.resettled:
             message = "its test settings are not what they were; graded with those of the base commit"
             yield Finding(code="test-settings-changed", path=readable(path), message=message)
         if letter != "D" or is_git_settings(path):
-            mode, target = _mode(repository, change.commit, path), (after or b"").decode(errors="replace")
-            yield from about_new_file(path, mode, target, base_files)
-        aside = is_aside(path) and not _is_named(path, product, contents)
+            target = (after or b"").decode(errors="replace")
+            yield from about_new_file(path, modes.get(path, ""), target, base_files)
+        aside = is_aside(path) and not words.name(path)
         yield from about_added_lines(pieces, after, base_has=base_code.has, is_aside=aside)
         yield from about_agreeing_objects(path, before, after, statements)
         added = {number for piece in pieces for number, _ in piece.added}
@@ -155,11 +170,32 @@ class _BaseCode:
         return list(texts(self.repository, self.commit, product).values())
 
 
-def _is_named(path: str, product: Sequence[str], contents: Mapping[str, tuple[bytes | None, bytes | None]]) -> bool:
-    """True if product files of a change speak of a file, by its name without ending."""
-    stem = path.rpartition("/")[2].partition(".")[0].encode(errors="surrogateescape")
-    others = [other for other in product if other != path and is_code(other) and not is_aside(other)]
-    return any(re.search(rb"\b%s\b" % re.escape(stem), contents[other][1] or b"") for other in others)
+@dataclass(frozen=True)
+class _ProductWords:
+    """Words of a change's product files, by which another file is named."""
+
+    contents: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, product: Sequence[str], contents: Mapping[str, tuple[bytes | None, bytes | None]]) -> _ProductWords:
+        """The words of the files as they are after the change."""
+        return cls({path: contents[path][1] or b"" for path in product if is_code(path) and not is_aside(path)})
+
+    @cached_property
+    def _places(self) -> Mapping[bytes, Sequence[str]]:
+        places: defaultdict[bytes, list[str]] = defaultdict(list)
+        for path, content in self.contents.items():
+            for word in set(_BYTES_WORD.findall(content)):
+                places[word].append(path)
+        return places
+
+    def name(self, path: str) -> bool:
+        """True if another product file of the change speaks of a file, by its name without ending."""
+        stem = path.rpartition("/")[2].partition(".")[0].encode(errors="surrogateescape")
+        words = _BYTES_WORD.findall(stem)
+        others = self._places.get(max(words, key=len), ()) if words else list(self.contents)
+        pattern = re.compile(rb"\b%s\b" % re.escape(stem))
+        return any(pattern.search(self.contents[other]) for other in others if other != path)
 
 
 def _about_product(contents: Mapping[str, tuple[bytes | None, bytes | None]]) -> Product:
@@ -182,11 +218,6 @@ def _about_product(contents: Mapping[str, tuple[bytes | None, bytes | None]]) ->
 def _tells_of_removal(before: bytes | None, after: bytes | None) -> bool:
     known = set((before or b"").splitlines())
     return any(_REMOVAL.search(line) for line in (after or b"").splitlines() if line not in known)
-
-
-def _mode(repository: Repository, commit: str, path: str) -> str:
-    records = repository.git.records("ls-tree", "-z", commit, f":(literal){path}")
-    return records[0].split(" ", 1)[0] if records else ""
 
 
 def _finding(code: str, path: str, message: str, severity: Severity | str) -> Finding:

@@ -22,9 +22,10 @@ from phasegate.infra.grading.heldout import laid_in
 from phasegate.infra.grading.runner.build_caches import is_compiled
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.runner.file_state import DataWatch, file_states
-from phasegate.infra.grading.runner.junit import TestCase, clean, read_report, said_in_report
+from phasegate.infra.grading.runner.junit import TestCase, clean, said_in_report
 from phasegate.infra.grading.runner.layer_entries import Found, Laid
 from phasegate.infra.grading.runner.layers import Layers, Origin
+from phasegate.infra.grading.runner.report_process import read_bounded_report
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.tree.patterns import TEST_CODE, is_test_file, is_test_name, steers_tests
@@ -331,7 +332,7 @@ class Bench:
         if done.timed_out:
             return seen(problem="tests-timed-out", said=output, exit_code=done.exit_code)
         try:
-            cases = tuple(read_report(file, inside, folder))
+            cases = tuple(await asyncio.to_thread(read_bounded_report, file, inside, folder))
         except ReportUnreadable as error:
             problem, output = "junit-unreadable", f"{error}\n{output}"
             return seen((), problem, output, done.exit_code)

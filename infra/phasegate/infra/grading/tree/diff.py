@@ -6,14 +6,19 @@ Called by the findings, by ablation and by the coverage of changed lines. It mus
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 from phasegate.infra.workspace import Repository
 
 _DIFF = ("diff-tree", "-r", "-p", "-U0", "--inter-hunk-context=0", "--no-renames", "--no-ext-diff", "--no-textconv")
+_NAMES = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=M")
+_FILE = re.compile(rb"^diff --git ", re.MULTILINE)
+"""Begin of a file's diff: lines of its content begin with a mark."""
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+LARGEST_TEXT = 4 * 1024**2
+"""Bytes of a file whose changes are looked at line by line."""
 _BINARY_AFTER = 8000  # bytes without a NUL, as git decides
 
 
@@ -40,23 +45,37 @@ class Hunk:
         return min(self.start, self.end), max(self.start, self.end)
 
 
-def hunks(repository: Repository, base: str, commit: str, path: str, letter: str) -> list[Hunk]:
-    """The pieces of one file's change.
+def hunks(repository: Repository, base: str, commit: str, letters: Mapping[str, str]) -> Iterator[list[Hunk]]:
+    """The pieces of some files' changes, file by file.
 
     Args:
         repository: Holds both commits.
         base: What the change starts from.
         commit: The change.
-        path: The file.
-        letter: Git's status letter of the file in the change.
+        letters: Each file's path, with git's status letter of the file in the change.
     """
-    before, after = (repository.read_file(at, path) or b"" for at in (base, commit))
-    if letter == "A":
-        return [Hunk(path, 0, 0, tuple(enumerate(_lines(after), 1)))]
-    if letter != "M" or _is_binary(before) or _is_binary(after):
-        return [Hunk(path, 0, 0, removed=tuple(_lines(before)))]
-    output = repository.git.output(*_DIFF, base, commit, "--", f":(literal){path}")
-    return list(_hunks_in(path, output)) or [Hunk(path, 0, 0)]  # its mode alone
+    with repository.reading():
+        modified = {path for path, letter in letters.items() if letter == "M"}
+        diffs = _diffs(repository, base, commit, modified) if modified else {}
+        for path, letter in letters.items():
+            before, after = (repository.read_file(at, path) or b"" for at in (base, commit))
+            if letter == "A":
+                yield [Hunk(path, 0, 0, tuple(enumerate(_lines(after), 1)))]
+            elif letter != "M" or not (_is_text(before) and _is_text(after)):
+                yield [Hunk(path, 0, 0, removed=tuple(_lines(before)))]
+            else:
+                yield list(_hunks_in(path, diffs[path])) or [Hunk(path, 0, 0)]  # its mode alone
+
+
+def _diffs(repository: Repository, base: str, commit: str, paths: Collection[str]) -> dict[str, bytes]:
+    """The diffs of modified files; by one git process, unless there is one file alone."""
+    if len(paths) == 1:
+        return {path: repository.git.output(*_DIFF, base, commit, "--", f":(literal){path}") for path in paths}
+    listed = repository.git.records(*_NAMES, base, commit)
+    output = repository.git.output(*_DIFF, "--diff-filter=M", base, commit)
+    begins = [match.start() for match in _FILE.finditer(output)]
+    sections = (output[begin:end] for begin, end in pairwise([*begins, len(output)]))
+    return {path: section for path, section in zip(listed, sections, strict=True) if path in paths}
 
 
 def without(hunk: Hunk, before: bytes | None, after: bytes) -> bytes | None:
@@ -90,8 +109,9 @@ def _hunks_in(path: str, diff: bytes) -> Iterator[Hunk]:
 
 
 def _lines(content: bytes) -> list[str]:
-    return [] if _is_binary(content) else content.decode(errors="replace").splitlines()
+    return content.decode(errors="replace").splitlines() if _is_text(content) else []
 
 
-def _is_binary(content: bytes) -> bool:
-    return b"\0" in content[:_BINARY_AFTER]
+def _is_text(content: bytes) -> bool:
+    """True if a content's lines are looked at one by one; what is very large counts as a whole."""
+    return len(content) <= LARGEST_TEXT and b"\0" not in content[:_BINARY_AFTER]

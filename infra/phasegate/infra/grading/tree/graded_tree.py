@@ -88,7 +88,7 @@ def graded_tree(
         frozenset(resettled),
         frozenset(commands),
         frozenset(product),
-        frozenset(path for path in restored - kept_out if paths[path] in "AM" and _enters(repository, change, path)),
+        _entering(repository, change, [path for path in restored - kept_out if paths[path] in "AM"]),
         others,
         loaded,
     )
@@ -101,9 +101,10 @@ def with_own_tests(repository: Repository, base: str, graded: GradedTree, change
 
 def product_hunks(repository: Repository, base: str, graded: GradedTree) -> Iterator[Hunk]:
     """The pieces of a change, without what was undone of it, and without the tests that were amended."""
-    for path, letter in repository.changed(base, graded.tree).items():
-        if not is_test_file(path) or path in graded.product:
-            yield from hunks(repository, base, graded.tree, path, letter)
+    letters = repository.changed(base, graded.tree)
+    product = {path: letters[path] for path in letters if not is_test_file(path) or path in graded.product}
+    for pieces in hunks(repository, base, graded.tree, product):
+        yield from pieces
 
 
 def commit_with(
@@ -155,12 +156,13 @@ def _new_tests(after: Roles, paths: Collection[str], product: Collection[str]) -
     return frozenset(path for path in paths if is_test_file(path) and path not in product) & after.tests()
 
 
-def _enters(repository: Repository, change: ChangeSet, path: str) -> bool:
-    listed = repository.git.records("ls-tree", "-z", change.commit, f":(literal){path}")
-    before = repository.git.records("ls-tree", "-z", change.base_commit, f":(literal){path}")
-    if not all(entry.split(" ", 1)[0] in _FILES for entry in (*listed, *before)):
-        return False  # a link leads out of what is graded
-    return may_enter(path, repository.read_file(change.commit, path) or b"")
+def _entering(repository: Repository, change: ChangeSet, paths: Collection[str]) -> frozenset[str]:
+    """The files of a change's own tests that may enter its release; a link leads out of what is graded."""
+    after, before = repository.modes(change.commit), repository.modes(change.base_commit)
+    files = [path for path in paths if after.get(path) in _FILES and before.get(path, _FILES[0]) in _FILES]
+    with repository.reading():
+        contents = ((path, repository.read_file(change.commit, path) or b"") for path in files)
+        return frozenset(path for path, content in contents if may_enter(path, content))
 
 
 def _entry(git: Git, path: str, content: bytes) -> str:

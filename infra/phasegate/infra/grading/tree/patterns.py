@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection
+from functools import lru_cache
 
 from phasegate.infra.workspace import matches
 
@@ -89,12 +90,17 @@ _STEERING = tuple(
     pattern for pattern in (*_CONFIGURATION, "**/conftest.py") if pattern.startswith("**/") or pattern.endswith(".py")
 )
 
+_NAMES_KNOWN = 65_536
+"""Paths whose kind is remembered: a grade asks dozens of times about each file of a change."""
 
+
+@lru_cache(maxsize=_NAMES_KNOWN)
 def is_test_file(path: str) -> bool:
     """True if a path is a test, a test's data, test configuration or CI, by its name."""
     return matches((*_TESTS, *_CONFIGURATION, *_CI), path)
 
 
+@lru_cache(maxsize=_NAMES_KNOWN)
 def is_test_name(path: str) -> bool:
     """True if a path is a test's or lies in a folder of tests, by its name."""
     return matches(_TESTS, path)
