@@ -53,6 +53,7 @@ NAMED = {
     f"{INFRA}/grading/base_runs.py": OWN_FILE,
     f"{INFRA}/grading/guards/base_coverage.py": OWN_FILE,
     f"{INFRA}/grading/guards/piece_runs.py": OWN_FILE,
+    f"{INFRA}/grading/runner/report_process.py": OWN_ORDER,
     f"{INFRA}/grading/runner/layer_retention.py": OWN_FILE,
     f"{INFRA}/grading/runner/layers.py": OWN_FILE,
     f"{INFRA}/grading/heldout/__init__.py": OWN_SOURCE,
