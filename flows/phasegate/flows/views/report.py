@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.flows.runs.interrupts import QUESTIONS
+from phasegate.flows.runs.reversibility import adopted_effects
 from phasegate.flows.views.agent_warnings import KINDS, AgentWarning, agent_warnings
 from phasegate.flows.views.progress import RolloutProgress, progress_of
 from phasegate.infra.ledger import (
@@ -143,6 +144,7 @@ class RunReport(_Part):
     gates: tuple[Gate, ...]
     decisions: tuple[Decision, ...]
     effects: tuple[Effect, ...]
+    adopted: tuple[Effect, ...] = ()
     messages: tuple[Message, ...]
     questions: tuple[Question, ...]
     asked: tuple[ArtifactReport, ...]
@@ -207,6 +209,7 @@ def report(ledger: Ledger, run_id: str) -> RunReport:
         gates=gates,
         decisions=tuple(ledger.gates.decisions(run_id)),
         effects=effects,
+        adopted=tuple(adopted_effects(ledger, run_id)),
         messages=tuple(ledger.messages.list(run_id)),
         questions=tuple(ledger.questions.list(run_id)),
         asked=_asked(ledger, gates),

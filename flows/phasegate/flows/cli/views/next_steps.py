@@ -26,14 +26,15 @@ def next_steps(report: RunReport, branches: RunBranches, *, shown: bool = False)
     why = f": {reason}" if reason else "."
     look = [] if shown else [f"See it with `phasegate show {run}`."]
     remedy = str((report.reason or {}).get("remedy") or "")
+    undone = [*_reverted(branches), *_adopted(report)]
     steps = {
         "done": [_served(report), *_merged(branches), *look],
         "failed": [f"Failed{why}", *_go_on(run, remedy)],
         "needs-operator": [f"Needs an operator{why}", *_go_on(run, remedy)],
         "paused": [f"Paused{why}", f"Continue with `phasegate resume {run}`."],
-        "rolled-back": [f"Rolled back{why}", *_reverted(branches), *look, *_what_follows(report)],
-        "rejected": [_rejected(report) or f"Rejected{why}", *_reverted(branches), *look],
-        "cancelled": [f"Cancelled{why}", *_reverted(branches), *look],
+        "rolled-back": [f"Rolled back{why}", *undone, *look, *_what_follows(report)],
+        "rejected": [_rejected(report) or f"Rejected{why}", *undone, *look],
+        "cancelled": [f"Cancelled{why}", *undone, *look],
     }
     if status == "waiting":
         return _waiting(report, shown=shown)
@@ -82,6 +83,18 @@ def _reverted(branches: RunBranches) -> list[str]:
     lines = [f"The merge is reverted on {reverted}."]
     if branches.base_has_merge and reverted != base:
         lines.append(f"{base} still has the change: bring the revert over with `git merge {reverted}`.")
+    return lines
+
+
+def _adopted(report: RunReport) -> list[str]:
+    """Lines on the effects that an ended replay had adopted: those that stay, and those that are undone with it."""
+    lines: list[str] = []
+    for run in dict.fromkeys(sanitize(effect.run_id) for effect in report.adopted):
+        effects = [effect for effect in report.adopted if effect.run_id == run]
+        stay = ", ".join(sanitize(effect.kind) for effect in effects if effect.status != "undone")
+        undone = ", ".join(sanitize(effect.kind) for effect in reversed(effects) if effect.status == "undone")
+        lines += [f"Undone with it, of run {run}: {undone}."] if undone else []
+        lines += [f"Run {run} keeps what it did: {stay}. `phasegate rollback {run}` undoes it."] if stay else []
     return lines
 
 
