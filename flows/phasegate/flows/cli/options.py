@@ -17,7 +17,7 @@ def json_option(command: F) -> F:
 
 
 def run_argument(command: F) -> F:
-    """`RUN`: an id, the beginning of one, or `latest`."""
+    """`RUN`: an id, the beginning of one, or `latest`, the newest of this repository."""
     return click.argument("run", metavar="RUN")(command)
 
 

@@ -7,11 +7,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
-from phasegate.infra.errors import UsageError
+from phasegate.flows.cli.output import say
+from phasegate.infra.errors import NotFound, UsageError
 from phasegate.infra.identity import Person, local_person
 from phasegate.infra.ledger import Gate, Ledger, Run
 from phasegate.infra.settings import Settings
+from phasegate.infra.workspace.git_folder import common_git_folder
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,30 @@ class Session:
         return local_person()
 
     def run(self, reference: str) -> Run:
-        """The run a person means: an id, the beginning of one, or `latest`."""
-        return self.ledger.runs.find(reference)
+        """The run a person means: an id, the beginning of one, or `latest`.
+
+        In a repository `latest` is the newest run of that repository, elsewhere the newest of the machine.
+
+        Raises:
+            NotFound: No run matches.
+            UsageError: Several do.
+        """
+        here = common_git_folder(Path.cwd()) if reference == "latest" else None
+        if here is None:
+            return self.ledger.runs.find(reference)
+        repositories = self.ledger.runs.repositories()
+        own = next((path for path in repositories if common_git_folder(Path(path)) == here), None)
+        newest = next(iter(repositories.values()), None)
+        if own is None and newest is not None:
+            raise NotFound(
+                "this repository has no runs",
+                remedy=f"The newest run of {next(iter(repositories))} is {newest}: name a run by its id.",
+            )
+        if own is None:
+            return self.ledger.runs.find(reference)
+        if repositories[own] != newest:
+            say(f"The latest run of this repository is {repositories[own]}; {newest} is newer.", as_json=True)
+        return self.ledger.runs.get(repositories[own])
 
     def gate(self, run: Run, name: str | None) -> Gate:
         """The open gate a person means.
