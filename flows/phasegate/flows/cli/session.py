@@ -10,11 +10,15 @@ from functools import cached_property
 from pathlib import Path
 
 from phasegate.flows.cli.output import say
+from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotFound, UsageError
 from phasegate.infra.identity import Person, local_person
-from phasegate.infra.ledger import Gate, Ledger, Run
+from phasegate.infra.ledger import STOPPED, Gate, Ledger, Run
 from phasegate.infra.settings import Settings
 from phasegate.infra.workspace.git_folder import common_git_folder
+
+_SECONDS = 100
+"""Seconds up to which a length of time is told in seconds."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Session:
     def run(self, reference: str) -> Run:
         """The run a person means: an id, the beginning of one, or `latest`.
 
-        In a repository `latest` is the newest run of that repository, elsewhere the newest of the machine.
+        In a repository `latest` is the newest run of that repository; outside one, the newest of all.
 
         Raises:
             NotFound: No run matches.
@@ -77,10 +81,30 @@ class Session:
                 f"gate {last.gate} of run {run.id} was closed: {self.ledger.gates.stale_reason(last)}",
                 remedy=f"See what is asked next with `phasegate watch {run.id}`.",
             )
+        if self.ledger.questions.open(run.id):
+            raise UsageError(
+                f"run {run.id} waits for an answer, not at a gate",
+                remedy=f'Answer what its agent asks: phasegate answer {run.id} "…"',
+            )
+        if run.status not in STOPPED and last is not None and (decision := self._last_decision(last)):
+            raise UsageError(
+                f"gate {last.gate} of run {run.id} is {last.status}: {decision}. No gate is open now.",
+                remedy=f"Follow the run with `phasegate watch {run.id}`.",
+            )
         at = f"at gate {name}" if name else "at a gate"
         raise UsageError(
             f"run {run.id} is {run.status} and does not wait {at}", remedy=f"See it with `phasegate show {run.id}`."
         )
+
+    def _last_decision(self, gate: Gate) -> str:
+        """Verdict, person and time of a closed gate's last decision."""
+        decisions = [item for item in self.ledger.gates.decisions(gate.run_id) if item.gate_id == gate.id]
+        if not decisions:
+            return ""
+        last, word = decisions[-1], {"approve": "approved", "revise": "sent back", "reject": "rejected"}
+        seconds = (SystemClock().now() - last.decided_at).total_seconds()
+        age = f"{seconds:.0f} s" if seconds < _SECONDS else f"{seconds / 60:.0f} min"
+        return f"{last.approver} {word[last.verdict]} it {age} ago"
 
 
 @contextmanager

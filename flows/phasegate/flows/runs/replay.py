@@ -149,8 +149,8 @@ def _require_stopped(request: ReplayRequest) -> None:
         )
     if old.status not in STOPPED | still:
         raise NotAllowed(
-            f"run {old.id} is {old.status}: it goes on by itself",
-            remedy=f"Follow it with `phasegate watch {old.id}`, or end it first with `phasegate cancel {old.id}`.",
+            f"run {old.id} is {old.status}: only a run that has stopped is replayed",
+            remedy=f"See what it waits for with `phasegate show {old.id}`, or end it with `phasegate cancel {old.id}`.",
         )
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from phasegate.flows.runs.interrupts import QUESTIONS
 from phasegate.flows.runs.reversibility import adopted_effects
 from phasegate.flows.views.agent_warnings import KINDS, AgentWarning, agent_warnings
+from phasegate.flows.views.pending import Pending
 from phasegate.flows.views.progress import RolloutProgress, progress_of
 from phasegate.infra.ledger import (
     STOPPED,
@@ -164,6 +165,12 @@ class RunReport(_Part):
         artifacts = [*(stage.artifact for stage in self.stages), *self.asked]
         subjects = {artifact.digest: artifact for artifact in artifacts if artifact and artifact.digest in digests}
         return list(subjects.values())
+
+    @property
+    def pending(self) -> Pending:
+        """The wait of the run for a person."""
+        gates = tuple(gate for gate in self.gates if gate.status == "open" and self.status == "waiting")
+        return Pending(gates, self.decisions, self.status == "waiting" and self.open_question is not None)
 
     @property
     def open_question(self) -> Question | None:

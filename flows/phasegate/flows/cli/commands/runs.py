@@ -14,18 +14,21 @@ def runs(limit: int, as_json: bool) -> None:
     """List the runs, newest first."""
     from phasegate.flows.cli.output import console, document, say
     from phasegate.flows.cli.session import opened
+    from phasegate.flows.views.pending import pending
 
     with opened() as session:
         runs = session.ledger.runs.list()[:limit]
-        gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
-        asking = {run.id for run in runs if run.status == "waiting" and session.ledger.questions.open(run.id)}
+        waits = {run.id: pending(session.ledger, run) for run in runs}
         if as_json:
             document(
-                [{**run.model_dump(mode="json"), "open_gates": gates[run.id], "asks": run.id in asking} for run in runs]
+                [
+                    {**run.model_dump(mode="json"), "open_gates": waits[run.id].names, "asks": waits[run.id].asks}
+                    for run in runs
+                ]
             )
         elif not runs:
             say("There are no runs yet. Start one with `phasegate run TICKET`, or see `phasegate demo`.")
         else:
             from phasegate.flows.cli.views.run_table import runs_table
 
-            console().print(runs_table(runs, gates, asking))
+            console().print(runs_table(runs, waits))

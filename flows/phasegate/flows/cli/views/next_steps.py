@@ -8,6 +8,7 @@ from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text
 from phasegate.flows.views.branches import RunBranches
 from phasegate.flows.views.follow_up import follow_up
+from phasegate.flows.views.pending import approvals_text
 from phasegate.flows.views.report import RunReport
 from phasegate.infra.errors import FormatUnknown, PastPivot
 from phasegate.infra.ledger import Gate
@@ -26,11 +27,12 @@ def next_steps(report: RunReport, branches: RunBranches, *, shown: bool = False)
     why = f": {reason}" if reason else "."
     look = [] if shown else [f"See it with `phasegate show {run}`."]
     remedy = str((report.reason or {}).get("remedy") or "")
+    failures = [] if shown else _failures(report)
     undone = [*_reverted(branches), *_adopted(report)]
     steps = {
         "done": [_served(report), *_merged(branches), *look],
-        "failed": [f"Failed{why}", *_go_on(run, remedy)],
-        "needs-operator": [f"Needs an operator{why}", *_go_on(run, remedy)],
+        "failed": [f"Failed{why}", *failures, *_go_on(run, remedy)],
+        "needs-operator": [f"Needs an operator{why}", *failures, *_go_on(run, remedy)],
         "paused": [f"Paused{why}", f"Continue with `phasegate resume {run}`."],
         "rolled-back": [f"Rolled back{why}", *undone, *look, *_what_follows(report)],
         "rejected": [_rejected(report) or f"Rejected{why}", *undone, *look],
@@ -49,6 +51,18 @@ def next_steps(report: RunReport, branches: RunBranches, *, shown: bool = False)
     if remedy and status in steps:
         steps[status].insert(1, one_line(remedy, 700))
     return steps.get(status, [f"Run {run} goes on. Follow it with `phasegate watch {run}`."])
+
+
+def _failures(report: RunReport) -> list[str]:
+    """Lines on the criteria that the latest grade failed, each with the first line of its message."""
+    grade = report.latest("evidence")
+    lines: list[str] = []
+    for criterion in grade.content["criteria"] if grade and grade.content.get("verdict") == "failed" else ():
+        if criterion["status"] == "failed":
+            message = next((line for line in str(criterion.get("message", "")).splitlines() if line.strip()), "")
+            lines.append(f"  ✗ {one_line(criterion['id'], 20)}: {one_line(criterion['statement'], 300)}")
+            lines += [f"      {one_line(message, 300)}"] if message else []
+    return lines
 
 
 def _served(report: RunReport) -> str:
@@ -146,7 +160,8 @@ def _at_gate(report: RunReport, gate: Gate, *, shown: bool) -> list[str]:
     look = [] if shown else [f"  phasegate show {run}"]
     look += [f"  phasegate diff {run}"] if name in {"change", "release"} else []
     return [
-        f"Waiting at gate {name} until {gate.expires_at.astimezone():%Y-%m-%d %H:%M}.",
+        f"Waiting at gate {name} until {gate.expires_at.astimezone():%Y-%m-%d %H:%M %Z}; then the gate opens anew.",
+        *([sanitize(text)] if (text := approvals_text(gate, report.decisions)) else []),
         *(["Look at what is asked:", *look] if look else []),
         "Then decide:" if look else "Decide:",
         *(f"  {line.format(run=run, gate=name)}" for line in _accepting(report, gate) or _DECISIONS.get(name, _ANY)),

@@ -26,6 +26,7 @@ from phasegate.flows.cli.views.event_text import attempt_name, reason_text, rece
 from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.views.artifact_types import markdown
 from phasegate.flows.views.branches import RunBranches
+from phasegate.flows.views.pending import approvals_text
 from phasegate.flows.views.report import RunReport, StageReport, UsageReport
 from phasegate.infra.inert_markdown import inert_markdown
 from phasegate.infra.ledger import Gate
@@ -156,6 +157,7 @@ def stage_name(stage: StageReport, between: str = " ") -> str:
 
 def _head(report: RunReport, branches: RunBranches) -> Text:
     title = Text.assemble((one_line(report.title), "bold"), "\n", f"run {report.id} · ", status_text(report.status))
+    title.append(f" {report.pending.text}" if report.pending.text else "")
     if why := one_line(reason_text(report.reason), 700):
         title.append(f": {why}")
     title.append(
@@ -268,6 +270,7 @@ def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
     return [
         Rule(Text(f"gate {gate.gate}")),
         *_authority(report, gate),
+        *([Text(sanitize(text))] if (text := approvals_text(gate, report.decisions)) else []),
         Text(f"asks about: {about}\nsubject {short(gate.subject_digest)}", style="dim"),
         *([Text(f"now: {one_line(report.progress.text, 300)}", style="cyan")] if report.progress else []),
         *_asked(report),
