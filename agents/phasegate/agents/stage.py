@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.described import DescribedModel
 from phasegate.infra.policy.model import StageName
 
 
-class Draft(BaseModel):
+class Draft(DescribedModel):
     """Result that an agent hands in. Keys it was not asked for are dropped: models add them freely."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 AnyDraft = TypeVar("AnyDraft", bound=Draft)
