@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import ConfigDict
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.described import DescribedModel
-from phasegate.infra.policy.model import StageName
+
+if TYPE_CHECKING:
+    from phasegate.infra.policy.model import StageName
 
 
 class Draft(DescribedModel):

@@ -36,9 +36,6 @@ from phasegate.infra.policy.services import ServicePolicy
 from phasegate.infra.sandbox import Sandbox
 from phasegate.infra.workspace import matches
 
-READING = ("list_files", "read_file", "search")
-WRITING = (*READING, "write_file", "edit_file", "run")
-ASKING = (*READING, "query")
 _SUBJECT_CHARACTERS = 300
 _CHANGING = frozenset({"write_file", "edit_file", "run"})
 

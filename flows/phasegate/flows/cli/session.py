@@ -12,10 +12,10 @@ from pathlib import Path
 from phasegate.flows.cli.output import say
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotFound, UsageError
+from phasegate.infra.git_folder import common_git_folder
 from phasegate.infra.identity import Person, local_person
 from phasegate.infra.ledger import STOPPED, Gate, Ledger, Run
 from phasegate.infra.settings import Settings
-from phasegate.infra.workspace.git_folder import common_git_folder
 
 _SECONDS = 100
 """Seconds up to which a length of time is told in seconds."""

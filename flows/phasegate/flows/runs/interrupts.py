@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.policy.budgets import BudgetedName
-from phasegate.infra.policy.model import InterruptGate
+from phasegate.infra.policy.gates import InterruptGate
 
 _NAMES: dict[BudgetedName, str] = {
     "cost_usd": "US dollars",

@@ -15,7 +15,8 @@ from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import REQUEST_NAMESPACE, AllowedSigners, Person, sign, signer_of, signing_key
-from phasegate.infra.policy.model import GATES, Policy
+from phasegate.infra.policy.gates import GATES
+from phasegate.infra.policy.model import Policy
 
 
 class SignedRequest(Artifact):

@@ -35,7 +35,7 @@ from phasegate.infra.ledger import (
     Usage,
 )
 from phasegate.infra.ledger.events import EventKind
-from phasegate.infra.policy.model import GATES, INTERRUPT_GATES
+from phasegate.infra.policy.gates import GATES, INTERRUPT_GATES
 
 EXIT_CODES: Mapping[RunStatus, int | None] = {
     "accepted": None,

@@ -13,6 +13,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +22,7 @@ from phasegate.agents.models.keys import KEY_VARIABLES, credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.flows.cli.actions.engine_keys import missing_keys
 from phasegate.flows.engine import control
-from phasegate.flows.runs.kickoff import read_policy
+from phasegate.flows.runs.base_policy import read_policy
 from phasegate.infra.deploy.process.proxy.haproxy import find as find_haproxy
 from phasegate.infra.errors import ConfigError, SandboxMissing, TargetRefused
 from phasegate.infra.policy.detect.programs import missing_programs
@@ -100,11 +102,10 @@ def _sandbox(context: CheckContext, policy: Policy) -> CheckResult:
 
 
 def _pytest() -> CheckResult:
-    done = subprocess.run([sys.executable, "-m", "pytest", "--version"], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
+    if find_spec("pytest") is None:
         remedy = "Install pytest beside phasegate, or name the project's own runner in `project.test`."
         return CheckResult("pytest", "warning", "the default test runner is missing", remedy)
-    return CheckResult("pytest", "ok", (done.stdout or done.stderr).strip())
+    return CheckResult("pytest", "ok", f"pytest {metadata.version('pytest')}")
 
 
 def _state_folder(context: CheckContext) -> CheckResult:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from phasegate.flows.cli.output import console, document
 from phasegate.flows.cli.session import Session
-from phasegate.flows.cli.views.run_page import page
 from phasegate.flows.views.branches import run_branches
 from phasegate.flows.views.report import RunReport, report
 from phasegate.infra.errors import UsageError
@@ -26,6 +25,8 @@ def print_run(session: Session, run_id: str, *, as_json: bool) -> None:
     if as_json:
         document(shown.document())
     else:
+        from phasegate.flows.cli.views.run_page import page
+
         console().print(page(shown, run_branches(shown)))
     record_shown(session, shown)
 

@@ -28,7 +28,7 @@ def checkpoints(run: str, as_json: bool) -> None:
     from rich.text import Text
 
     from phasegate.flows.cli.sanitize import one_line
-    from phasegate.flows.cli.views.run_page import table
+    from phasegate.flows.cli.views.tables import table
 
     rows = table("#", "moment", "", "commit", "at", whole=("#", "commit", "at"))
     for checkpoint in checkpoints:

@@ -19,7 +19,8 @@ from phasegate.flows.cli.output import console
 from phasegate.flows.cli.sanitize import one_line
 from phasegate.flows.cli.views.event_text import EventLine, describe
 from phasegate.flows.cli.views.follow import Watcher
-from phasegate.flows.cli.views.run_page import cost_text, seconds_text, status_text
+from phasegate.flows.cli.views.run_page import cost_text
+from phasegate.flows.cli.views.tables import seconds_text, status_text
 from phasegate.flows.views.progress import progress_of
 from phasegate.flows.views.report import usage_report
 from phasegate.infra.ledger import Attempt, Event, Ledger, Run

@@ -7,7 +7,6 @@ import shlex
 from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text
 from phasegate.flows.views.branches import RunBranches
-from phasegate.flows.views.follow_up import follow_up
 from phasegate.flows.views.pending import approvals_text
 from phasegate.flows.views.report import RunReport
 from phasegate.infra.errors import FormatUnknown, PastPivot
@@ -71,6 +70,10 @@ def _served(report: RunReport) -> str:
 
 
 def _what_follows(report: RunReport) -> list[str]:
+    if report.latest("incident") is None:
+        return []
+    from phasegate.flows.views.follow_up import follow_up
+
     if not follow_up(report):
         return []
     file = "follow-up.md"

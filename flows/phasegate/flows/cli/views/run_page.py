@@ -7,48 +7,24 @@ taken for markup or reaches the terminal as a command.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich import box
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, RenderResult
-from rich.markdown import Markdown
+from rich.console import ConsoleRenderable, Group
 from rich.rule import Rule
-from rich.segment import Segment
-from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text, receipt
 from phasegate.flows.cli.views.next_steps import next_steps
+from phasegate.flows.cli.views.tables import seconds_text, status_text, table
 from phasegate.flows.views.artifact_types import markdown
 from phasegate.flows.views.branches import RunBranches
 from phasegate.flows.views.pending import approvals_text
 from phasegate.flows.views.report import RunReport, StageReport, UsageReport
-from phasegate.infra.inert_markdown import inert_markdown
 from phasegate.infra.ledger import Gate
 
-STATUS_STYLE = {
-    "finished": "green",
-    "adopted": "green",
-    "done": "green",
-    "approved": "green",
-    "failed": "red",
-    "rejected": "red",
-    "cancelled": "red",
-    "stuck": "bold red",
-    "rolled-back": "yellow",
-    "undone": "yellow",
-    "waiting": "bold yellow",
-    "open": "bold yellow",
-    "paused": "yellow",
-    "needs-operator": "bold yellow",
-    "running": "cyan",
-    "accepted": "cyan",
-}
 _COMMIT, _SHORT_COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}$"), r"\1"
 _SHORT = 19  # `sha256:` and twelve digits, as gates name digests
 
@@ -67,45 +43,6 @@ def cost_text(usage: UsageReport, *, unknown: str = "price unknown", rehearsed: 
     return f"{'would cost ' if rehearsed else ''}${usage.cost_usd:.4f}{' + unknown' if usage.unpriced else ''}"
 
 
-def seconds_text(start: datetime, end: datetime | None) -> str:
-    """A length of time in a few characters."""
-    if end is None:
-        return "…"
-    seconds = (end - start).total_seconds()
-    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def status_text(status: str) -> Text:
-    """A status word in its colour."""
-    return Text(status, style=STATUS_STYLE.get(status, ""))
-
-
-@dataclass(frozen=True)
-class PlainMarkdown:
-    """Markdown from a ticket, a model or a tool, rendered as text: nothing that is written in it is left out."""
-
-    source: str
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render, then clean each segment: an entity such as `&#x202e;` is only a character by now."""
-        for segment in console.render(Markdown(inert_markdown(self.source), hyperlinks=False), options):
-            style = segment.style.update_link(None) if segment.style else Style.null()
-            yield Segment(sanitize(segment.text), style)
-
-
-def table(*headers: str, whole: tuple[str, ...] = ()) -> Table:
-    """An empty table in the house's looks, narrow enough for 80 columns.
-
-    Args:
-        headers: The columns.
-        whole: Those whose lines are never broken.
-    """
-    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="dim")
-    for header in headers:
-        rows.add_column(header, overflow="fold", no_wrap=header in whole)
-    return rows
-
-
 def page(report: RunReport, branches: RunBranches) -> Group:
     """The whole of a run, with the open gate's page at the end."""
     parts: list[ConsoleRenderable] = [_head(report, branches)]
@@ -119,12 +56,19 @@ def page(report: RunReport, branches: RunBranches) -> Group:
     if report.effects:
         parts.append(_effects(report))
     if (incident := report.latest("incident")) is not None:
-        parts += [Rule(Text("incident")), PlainMarkdown(markdown(incident.kind, incident.content)), Rule()]
+        parts += [Rule(Text("incident")), _drawn(incident.kind, incident.content), Rule()]
     parts += _failed_grade(report)
     parts += _checks(report)
     parts += _gate_page(report) if report.open_gate is not None else _cautions(report)
     parts.append(Text("\n".join(next_steps(report, branches, shown=True))))
     return Group(*parts)
+
+
+def _drawn(kind: str, content: Mapping[str, Any]) -> ConsoleRenderable:
+    """An artifact as a person reads it; what draws Markdown is loaded where there is some."""
+    from phasegate.flows.cli.views.plain_markdown import PlainMarkdown
+
+    return PlainMarkdown(markdown(kind, content))
 
 
 def gate_questions(report: RunReport) -> Group:
@@ -208,7 +152,7 @@ def _failed_grade(report: RunReport) -> list[ConsoleRenderable]:
     latest = report.latest("evidence")
     if latest is None or latest.content.get("verdict") != "failed" or report.open_gate is not None:
         return []
-    return [Rule(Text("why the grade failed")), PlainMarkdown(markdown(latest.kind, latest.content)), Rule()]
+    return [Rule(Text("why the grade failed")), _drawn(latest.kind, latest.content), Rule()]
 
 
 def _said(report: RunReport) -> Table:
@@ -315,4 +259,4 @@ def _cautions(report: RunReport) -> Iterator[Text]:
 def _asked(report: RunReport) -> Iterator[ConsoleRenderable]:
     gate = report.open_gate
     for artifact in report.artifacts_of(gate) if gate else ():
-        yield PlainMarkdown(markdown(artifact.kind, artifact.content))
+        yield _drawn(artifact.kind, artifact.content)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from phasegate.flows.cli.sanitize import one_line, sanitize
-from phasegate.flows.cli.views.run_page import status_text, table
+from phasegate.flows.cli.views.tables import status_text, table
 from phasegate.flows.views.pending import Pending
 from phasegate.infra.ledger import Run
 

@@ -18,7 +18,7 @@ from phasegate.infra.documents.json_text import read_stored_json
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, DecisionStatement
 from phasegate.infra.ledger.records import KEEP_TESTS, Decision, Gate, Run, Verdict
-from phasegate.infra.policy.model import ADMIN, GATES, GateName, GatesPolicy
+from phasegate.infra.policy.gates import ADMIN, GATES, GateName, GatesPolicy
 
 _RAISED, _PERMITTED, _CHANGED = "budget", "permission", "change"
 """The gates at which the verdicts mean something of their own."""
