@@ -47,6 +47,7 @@ class KickoffRequest:
         model: `provider:model` for every stage, over the policy's; empty for the policy's.
         rehearsal: A rehearsal script instead of models.
         approve: Gates the requester approves in advance.
+        key: The key to sign the request with, where policy must know who asks; None for git's `user.signingKey`.
     """
 
     ticket: str
@@ -54,6 +55,7 @@ class KickoffRequest:
     model: str = ""
     rehearsal: Path | None = None
     approve: tuple[str, ...] = ()
+    key: Path | None = None
 
 
 def kick_off(
@@ -106,7 +108,7 @@ def kick_off(
         signers=signers,
         script=stored_script,
     )
-    return accept(spec, ledger=ledger, repository=repository, person=person)
+    return accept(spec, ledger=ledger, repository=repository, person=person, key_file=request.key)
 
 
 def _without_secrets(ticket: Ticket, environment: Mapping[str, str]) -> tuple[Ticket, list[str]]:

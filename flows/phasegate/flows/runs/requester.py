@@ -65,7 +65,7 @@ def proven_requester(
     except NotAllowed as error:
         raise NotAllowed(
             f"policy excludes the requester from a gate, so who asks must be known: {error.message}",
-            remedy="Set git's user.signingKey to your SSH key, or add it to your agent with `ssh-add`.",
+            remedy=error.remedy,
         ) from error
     if person.identity == "ssh" and principal != person.name:
         raise NotAllowed(f"{person.name} gives the command, and {principal} asks for the run")

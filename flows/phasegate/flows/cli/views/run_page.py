@@ -215,11 +215,11 @@ def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
         Rule(Text(f"gate {gate.gate}")),
         *_authority(report, gate),
         *([Text(sanitize(text))] if (text := approvals_text(gate, report.decisions)) else []),
-        Text(f"asks about: {about}\nsubject {short(gate.subject_digest)}", style="dim"),
         *([Text(f"now: {one_line(report.progress.text, 300)}", style="cyan")] if report.progress else []),
         *_asked(report),
         *_warnings(report),
         *_cautions(report),
+        Text(f"An approval counts for exactly this: {about}\nsubject {short(gate.subject_digest)}", style="dim"),
         Rule(),
     ]
 
