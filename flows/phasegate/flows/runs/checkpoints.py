@@ -160,6 +160,8 @@ class _History:
     rewinds: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     checkpoints: list[Checkpoint] = field(default_factory=list[Checkpoint])
     turns: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    asked: dict[str, int] = field(default_factory=dict[str, int])
+    gate_names: dict[str, str] = field(default_factory=dict[str, str])
     seeds: dict[str, int] = field(default_factory=dict[str, int])
     commit: str = ""
     refs: dict[str, str] = field(default_factory=dict[str, str])
@@ -228,6 +230,8 @@ class _History:
         match event.kind:
             case EventKind.RUN_ACCEPTED:
                 self._add(event, "start", "the run was accepted")
+            case EventKind.TURN_ANSWERED:
+                self.asked[attempt] = payload["turn"]
             case EventKind.TOOLS_ANSWERED if AttemptId.parse(attempt).stage == "implementation":
                 self._add_turn(event, attempt, payload["turn"])
             case EventKind.ATTEMPT_CHECKPOINTED:
@@ -235,10 +239,13 @@ class _History:
             case EventKind.ATTEMPT_FINISHED | EventKind.ATTEMPT_ADOPTED:
                 self.finished[attempt] = event.position
                 self._add(event, "stage", AttemptId.parse(attempt).within_run)
+            case EventKind.GATE_OPENED:
+                self.gate_names |= {row.removeprefix("gates/"): payload["gate"] for row in payload["rows"]}
             case EventKind.GATE_DECIDED | EventKind.GATE_OVERRIDDEN | EventKind.GATE_OUTDATED:
                 self.decided[payload["gate"]] = event.position
                 if "verdict" in payload and f"gates/{payload['gate']}" in payload["rows"]:  # this decision concluded it
-                    self._add(event, "gate", f"{payload['verdict']} by {event.actor}")
+                    name = self.gate_names.get(payload["gate"], "")
+                    self._add(event, "gate", f"{name} {payload['verdict']} by {event.actor}".strip())
             case EventKind.RUN_REWOUND:
                 self.rewinds.append((payload["position"], event.position))
                 self.commit = payload["commit"]
@@ -259,13 +266,15 @@ class _History:
         self._add(event, "turn", AttemptId.parse(attempt).within_run, turn)
 
     def _move_commit(self, event: Event, attempt: str, commit: str) -> None:
-        turns = [turn for name, turn in self.turns if name == attempt]
-        if not turns:
-            return
-        self.commit, turn = commit, max(turns)
+        """Give a commit to the turn that made it, which is the last that a model answered.
+
+        The answers of its tools are recorded after the commit; earlier versions recorded them before it.
+        """
+        self.commit, turn = commit, self.asked.get(attempt, 0)
         number = checkpoint_number(AttemptId.parse(attempt).number, turn)
         self.refs.setdefault(commit, f"refs/phasegate/{self.run.id}/implementation/{number}")
-        at = self.turns[attempt, turn]
+        if (at := self.turns.get((attempt, turn))) is None:
+            return
         self.checkpoints[at] = replace(
             self.checkpoints[at], position=event.position, commit=commit, ref=self.refs[commit]
         )
