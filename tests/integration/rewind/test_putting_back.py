@@ -56,7 +56,9 @@ def shown(house: LifecycleHarness, name: str) -> str:
 def shown_commit(house: LifecycleHarness, name: str) -> str:
     """The commit that a name stands for."""
     top = house.folder / "greeter"
-    return subprocess.run(["git", "rev-parse", name], cwd=top, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "rev-parse", name], cwd=top, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def turn(house: LifecycleHarness, run: Run, number: int) -> Checkpoint:

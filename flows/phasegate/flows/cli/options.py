@@ -41,6 +41,13 @@ def signing_options(command: F) -> F:
     return command
 
 
+def yes_option(command: F) -> F:
+    """`--yes`: undo without the question that a terminal is asked."""
+    return click.option("--yes", is_flag=True, help="Undo without asking; where there is no terminal nobody is asked.")(
+        command
+    )
+
+
 def example(*lines: str) -> str:
     """The end of a command's help: lines to copy, kept as they are."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)

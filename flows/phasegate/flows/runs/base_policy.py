@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from phasegate.infra.errors import PolicyError
 from phasegate.infra.policy.detect.detect import detect
+from phasegate.infra.policy.gates import GATES
 from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.model import POLICY_FILE, Policy
 from phasegate.infra.workspace import BaseCommit, Repository
@@ -21,7 +22,27 @@ def read_policy(repository: Repository) -> tuple[BaseCommit, Policy, list[str]]:
     if policy.project.base_branch not in {"", base.branch}:
         base = repository.base(policy.project.base_branch)
         policy, notices = _policy_at(repository, base)
+    _require_passable(policy)
     return base, policy, notices
+
+
+def _require_passable(policy: Policy) -> None:
+    """Stop if a gate wants more approvals than there are people who may give one.
+
+    Runs that are stored keep such a policy: an admin may override their gate.
+
+    Raises:
+        PolicyError: It does.
+    """
+    for gate in GATES:
+        rules = policy.gates.named(gate)
+        people = {name for role in rules.roles for name in policy.roles[role]}
+        if rules.roles and not rules.off and len(people) < rules.quorum:
+            raise PolicyError(
+                f"gate {gate} can never pass: [gates.{gate}] has quorum = {rules.quorum}, and its roles name "
+                f"{len(people)}: {', '.join(sorted(people)) or 'nobody'}",
+                remedy=f"Name more people in [roles], or lower the quorum, in {POLICY_FILE}.",
+            )
 
 
 def _policy_at(repository: Repository, base: BaseCommit) -> tuple[Policy, list[str]]:

@@ -222,16 +222,22 @@ class _History:
     def _was_there(self, attempt: Attempt, position: int) -> bool:
         return self.created_at[f"attempts/{attempt.id}"] <= position
 
-    def _read(self, event: Event) -> None:
-        payload = event.payload
-        for row in payload["rows"]:
+    def _index(self, event: Event) -> None:
+        """Remember each row's first event, the gates' names, and the turn that a model answered last."""
+        for row in event.payload["rows"]:
             self.created_at.setdefault(row, event.position)
+            if event.kind == EventKind.GATE_OPENED:
+                self.gate_names[row.removeprefix("gates/")] = event.payload["gate"]
+        if event.kind == EventKind.TURN_ANSWERED:
+            self.asked[event.payload["attempt"]] = event.payload["turn"]
+
+    def _read(self, event: Event) -> None:
+        self._index(event)
+        payload = event.payload
         attempt = str(payload.get("attempt", ""))
         match event.kind:
             case EventKind.RUN_ACCEPTED:
                 self._add(event, "start", "the run was accepted")
-            case EventKind.TURN_ANSWERED:
-                self.asked[attempt] = payload["turn"]
             case EventKind.TOOLS_ANSWERED if AttemptId.parse(attempt).stage == "implementation":
                 self._add_turn(event, attempt, payload["turn"])
             case EventKind.ATTEMPT_CHECKPOINTED:
@@ -239,8 +245,6 @@ class _History:
             case EventKind.ATTEMPT_FINISHED | EventKind.ATTEMPT_ADOPTED:
                 self.finished[attempt] = event.position
                 self._add(event, "stage", AttemptId.parse(attempt).within_run)
-            case EventKind.GATE_OPENED:
-                self.gate_names |= {row.removeprefix("gates/"): payload["gate"] for row in payload["rows"]}
             case EventKind.GATE_DECIDED | EventKind.GATE_OVERRIDDEN | EventKind.GATE_OUTDATED:
                 self.decided[payload["gate"]] = event.position
                 if "verdict" in payload and f"gates/{payload['gate']}" in payload["rows"]:  # this decision concluded it

@@ -25,7 +25,7 @@ from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
 from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.policy.gates import GATES, INTERRUPT_GATES, is_gate
-from phasegate.infra.policy.model import Policy
+from phasegate.infra.policy.model import POLICY_FILE, Policy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
@@ -211,6 +211,15 @@ def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repo
 
 
 def _check_roles(request: KickoffRequest, policy: Policy, person: Person) -> None:
+    for gate in GATES if policy.identity.mode == "local" else ():
+        rules = policy.gates.named(gate)
+        others = {name for role in rules.roles for name in policy.roles[role]} - {person.name}
+        if rules.roles and rules.exclude_requester and not rules.off and len(others) < rules.quorum:
+            raise NotAllowed(
+                f"gate {gate} could never pass: {person.name} asks for the run and may not decide, and of its roles "
+                f"{len(others)} remain for a quorum of {rules.quorum}",
+                remedy=f"Have somebody else start the run, or name more people in [roles] of {POLICY_FILE}.",
+            )
     if request.approve and policy.identity.mode == "ssh":
         raise NotAllowed(
             "no gate can be approved in advance: this repository's decisions are signed, each for what it is about",

@@ -229,7 +229,8 @@ class Runs:
             self._commands.require_latest(change, command, after)
             run = _locked(change, run_id)
             if run.status in ENDED and not (request == "rollback" and run.status == "done"):
-                raise NotAllowed(f"run {run_id} is {run.status}: there is nothing to {request}")
+                undo = f"Undo what it did with `phasegate rollback {run_id}`." if run.status == "done" else ""
+                raise NotAllowed(f"run {run_id} is {run.status}: there is nothing to {request}", remedy=undo)
             if request == "pause" and run.status in {"failed", "needs-operator", "paused"}:
                 raise NotAllowed(f"run {run_id} is {run.status}: nothing is running to pause")
             if request == "pause" and run.request not in {"", "pause"}:

@@ -32,7 +32,7 @@ def doctor(repo: Path, runs_tests: bool, as_json: bool) -> int:
     from phasegate.infra.errors import BaseTellsNothing
     from phasegate.infra.settings import Settings
 
-    context = CheckContext(Settings.from_environment(os.environ), os.environ, repo)
+    context = CheckContext(Settings.read(os.environ), os.environ, repo)
     findings = run_checks(context)
     failed: set[str] = set()
     shown: list[dict[str, str]] = []
