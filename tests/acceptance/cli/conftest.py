@@ -156,6 +156,7 @@ def phasegate(
 ) -> Callable[..., Answer]:
     """Call the command line as a shell would, in this process, with no terminal."""
     monkeypatch.setenv("PHASEGATE_HOME", str(scene.home))
+    monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pytest
 from tests.acceptance.cli.conftest import Answer, CliHarness
 from tests.support.repositories import first_commit
 
-from phasegate.flows.cli.actions import confirm
 from phasegate.flows.cli.actions.checks import CheckContext, CheckResult, run_checks
 from phasegate.flows.runs.base_policy import read_policy
 from phasegate.infra.errors import PolicyError
@@ -83,8 +83,8 @@ def test_a_terminal_is_asked_before_anything_is_undone(
         questions.append(question)
         return False
 
-    monkeypatch.setattr(confirm.sys, "stdin", Terminal)
-    monkeypatch.setattr(confirm.sys.stdout, "isatty", Terminal.isatty, raising=False)
+    monkeypatch.setattr(sys, "stdin", Terminal)
+    monkeypatch.setattr(sys.stdout, "isatty", Terminal.isatty, raising=False)
     monkeypatch.setattr(click, "confirm", refuse)
     answer = phasegate("rollback", run.id, *yes)
     assert (bool(questions), bool(scene.ledger.runs.get(run.id).request)) == (asks, given)

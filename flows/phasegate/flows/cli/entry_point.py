@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from phasegate.flows.cli.output import OutputLostError, guarded_output
+from phasegate.flows.cli.output import OutputLostError, for_terminal, guarded_output
 from phasegate.flows.cli.root import phasegate
 from phasegate.flows.cli.sanitize import sanitize
 from phasegate.infra.errors import PhasegateError, UsageError
@@ -74,9 +74,9 @@ def _report(error: PhasegateError, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": error.as_json()}, indent=2))
     else:
-        print(f"Error: {sanitize(error.message)}", file=sys.stderr)
+        print(for_terminal(f"Error: {sanitize(error.message)}", sys.stderr), file=sys.stderr)
         if error.remedy:
-            print(sanitize(error.remedy), file=sys.stderr)
+            print(for_terminal(sanitize(error.remedy), sys.stderr), file=sys.stderr)
     return error.exit_code
 
 

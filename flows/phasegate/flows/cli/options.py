@@ -48,6 +48,13 @@ def yes_option(command: F) -> F:
     )
 
 
+def pager_option(command: F) -> F:
+    """`--no-pager`: print a long page as it is."""
+    return click.option("--no-pager", is_flag=True, help="Print a long page at once, not through $PAGER or less.")(
+        command
+    )
+
+
 def example(*lines: str) -> str:
     """The end of a command's help: lines to copy, kept as they are."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)

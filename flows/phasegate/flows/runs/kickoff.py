@@ -211,12 +211,12 @@ def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repo
 
 
 def _check_roles(request: KickoffRequest, policy: Policy, person: Person) -> None:
-    for gate in GATES if policy.identity.mode == "local" else ():
-        rules = policy.gates.named(gate)
-        others = {name for role in rules.roles for name in policy.roles[role]} - {person.name}
+    for name in GATES if policy.identity.mode == "local" else ():
+        rules = policy.gates.named(name)
+        others = {other for role in rules.roles for other in policy.roles[role]} - {person.name}
         if rules.roles and rules.exclude_requester and not rules.off and len(others) < rules.quorum:
             raise NotAllowed(
-                f"gate {gate} could never pass: {person.name} asks for the run and may not decide, and of its roles "
+                f"gate {name} could never pass: {person.name} asks for the run and may not decide, and of its roles "
                 f"{len(others)} remain for a quorum of {rules.quorum}",
                 remedy=f"Have somebody else start the run, or name more people in [roles] of {POLICY_FILE}.",
             )

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from phasegate.infra.ledger import Decision, Gate, Ledger, Run
+from phasegate.infra.clock import SystemClock
+from phasegate.infra.ledger import Decision, Gate, Ledger, Question, Run
+
+Interval = tuple[datetime, datetime]
+"""Begin and end of a time."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,30 @@ def pending(ledger: Ledger, run: Run) -> Pending:
     gates = tuple(ledger.gates.waiting(run.id))
     decisions = tuple(ledger.gates.decisions(run.id)) if any(gate.quorum > 1 for gate in gates) else ()
     return Pending(gates, decisions, bool(ledger.questions.open(run.id)))
+
+
+def waiting_times(
+    gates: Sequence[Gate], decisions: Sequence[Decision], questions: Sequence[Question]
+) -> tuple[Interval, ...]:
+    """Times in which a run waited for a person, in their order and without overlap; an open wait lasts until now."""
+    now = SystemClock().now()
+    decided = {decision.gate_id: decision.decided_at for decision in decisions}
+    times = [
+        (gate.opened_at, decided.get(gate.id, now)) for gate in gates if gate.id in decided or gate.status == "open"
+    ]
+    times += [(question.asked_at, question.answered_at or now) for question in questions]
+    merged: list[Interval] = []
+    for start, end in sorted(times):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return tuple(merged)
+
+
+def waited_seconds(start: datetime, end: datetime, times: Sequence[Interval]) -> float:
+    """Seconds between two moments in which a person was waited for."""
+    return sum(max(0.0, (min(end, until) - max(start, since)).total_seconds()) for since, until in times)
 
 
 def approvers(gate: Gate, decisions: Sequence[Decision]) -> list[str]:

@@ -6,7 +6,7 @@ shown: the ledger records each round that was.
 
 from __future__ import annotations
 
-from phasegate.flows.cli.output import console, document
+from phasegate.flows.cli.output import document, show_page
 from phasegate.flows.cli.session import Session
 from phasegate.flows.views.branches import run_branches
 from phasegate.flows.views.report import RunReport, report
@@ -16,8 +16,8 @@ from phasegate.infra.ledger import Gate
 _LEAST_DIGITS = 12
 
 
-def print_run(session: Session, run_id: str, *, as_json: bool) -> None:
-    """Print all of a run, with the page of the gate it waits at.
+def print_run(session: Session, run_id: str, *, as_json: bool, pager: bool = False) -> None:
+    """Print all of a run, with the page of the gate it waits at; through a pager if that is asked for and it is long.
 
     Effects: a `gate.shown` event, once for each gate and person.
     """
@@ -27,7 +27,7 @@ def print_run(session: Session, run_id: str, *, as_json: bool) -> None:
     else:
         from phasegate.flows.cli.views.run_page import page
 
-        console().print(page(shown, run_branches(shown)))
+        show_page(page(shown, run_branches(shown)), pager=pager)
     record_shown(session, shown)
 
 

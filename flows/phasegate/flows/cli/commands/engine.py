@@ -88,7 +88,7 @@ def down(with_services: bool, as_json: bool) -> None:
     for name in running:
         say(f"Service {name} {'is stopped' if with_services else 'keeps running'}.")
     if running and not with_services:
-        say("Stop them with `phasegate down --services`.")
+        say(f"Stop {'it' if len(running) == 1 else 'them'} with `phasegate down --services`.")
 
 
 def _stay(settings: Settings) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
-from phasegate.flows.cli.options import example, json_option
+from phasegate.flows.cli.options import example, json_option, pager_option
 
 
 @click.command(epilog=example("phasegate runs --limit 5"))
 @click.option("--limit", type=click.IntRange(1), default=30, show_default=True, help="How many runs at most.")
+@pager_option
 @json_option
-def runs(limit: int, as_json: bool) -> None:
+def runs(limit: int, no_pager: bool, as_json: bool) -> None:
     """List the runs, newest first."""
-    from phasegate.flows.cli.output import console, document, say
+    from phasegate.flows.cli.output import document, say, show_page
     from phasegate.flows.cli.session import opened
     from phasegate.flows.views.pending import pending
 
@@ -31,4 +32,4 @@ def runs(limit: int, as_json: bool) -> None:
         else:
             from phasegate.flows.cli.views.run_table import runs_table
 
-            console().print(runs_table(runs, waits))
+            show_page(runs_table(runs, waits), pager=not no_pager)

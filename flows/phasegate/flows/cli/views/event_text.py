@@ -105,6 +105,8 @@ def _anything(event: Event) -> str:
 
 def _run_status(event: Event) -> str:
     why = reason_text(event.payload.get("reason"))
+    if why.startswith(event.kind.removeprefix("run.").replace("-", " ")):
+        return f"run {why}"  # such as: rolled back on a person's request
     return f"run {event.kind.removeprefix('run.')}{f': {why}' if why else ''}"
 
 
@@ -119,7 +121,7 @@ def _decided(event: Event) -> str:
     standing = (
         ", in advance" if payload.get("standing") else ", for the rest of the stage" if payload.get("for_stage") else ""
     )
-    note = f": {payload['note']}" if payload.get("note") else ""
+    note = f": {payload['note']}" if payload.get("note") and not payload.get("standing") else ""
     return f"gate {past} by {event.actor}{standing}{note}"
 
 

@@ -66,7 +66,7 @@ def _failures(report: RunReport) -> list[str]:
 
 def _served(report: RunReport) -> str:
     served = f" The service answers on {sanitize(report.release.url)}" if report.release else ""
-    return f"Done: {one_line(report.title)}.{served}"
+    return f"Done: {one_line(report.title).rstrip('.')}.{served}"
 
 
 def _what_follows(report: RunReport) -> list[str]:

@@ -7,7 +7,9 @@ taken for markup or reaches the terminal as a command.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from rich.console import ConsoleRenderable, Group
@@ -15,13 +17,15 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from phasegate.flows.cli.output import for_terminal
 from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text, receipt
 from phasegate.flows.cli.views.next_steps import next_steps
-from phasegate.flows.cli.views.tables import seconds_text, status_text, table
+from phasegate.flows.cli.views.summaries import counted
+from phasegate.flows.cli.views.tables import status_text, table, work_text
 from phasegate.flows.views.artifact_types import markdown
 from phasegate.flows.views.branches import RunBranches
-from phasegate.flows.views.pending import approvals_text
+from phasegate.flows.views.pending import approvals_text, waiting_times
 from phasegate.flows.views.report import RunReport, StageReport, UsageReport
 from phasegate.infra.ledger import Gate
 
@@ -60,7 +64,8 @@ def page(report: RunReport, branches: RunBranches) -> Group:
     parts += _failed_grade(report)
     parts += _checks(report)
     parts += _gate_page(report) if report.open_gate is not None else _cautions(report)
-    parts.append(Text("\n".join(next_steps(report, branches, shown=True))))
+    steps = for_terminal("\n".join(next_steps(report, branches, shown=True)), sys.stdout)
+    parts.append(Text(steps, no_wrap=True, overflow="ignore"))  # commands to copy are not broken
     return Group(*parts)
 
 
@@ -80,6 +85,7 @@ def stages_table(report: RunReport) -> Table:
     """Table of a run's attempts."""
     headers = ("stage", "attempt", "status", "made", "model", "tokens\ncost", "time")
     rows = table(*headers, whole=(*headers[:4], *headers[5:]))
+    waits = waiting_times(report.gates, report.decisions, report.questions)
     for stage in report.stages:
         artifact = stage.artifact
         rows.add_row(
@@ -89,7 +95,7 @@ def stages_table(report: RunReport) -> Table:
             Text(f"{sanitize(artifact.kind)}\n{artifact.digest.removeprefix('sha256:')[:12]}" if artifact else ""),
             Text("\n".join(one_line(model, 40) for model in stage.models)),
             f"{stage.usage.tokens:,}\n{cost_text(stage.usage, unknown='price ?')}" if stage.usage.turns else "–",
-            seconds_text(stage.started_at, stage.finished_at),
+            work_text(stage.started_at, stage.finished_at, waits),
         )
     return rows
 
@@ -110,7 +116,8 @@ def _head(report: RunReport, branches: RunBranches) -> Text:
     )
     cost = cost_text(report.usage, rehearsed=bool(report.options.rehearsal))
     title.append(
-        f"\n{report.usage.tokens:,} tokens in {report.usage.turns} turns · {cost} · policy {short(report.policy)}"
+        f"\n{report.usage.tokens:,} tokens in {counted(report.usage.turns, 'turn')} · {cost} · "
+        f"policy {short(report.policy)}"
     )
     if origin := _origin(report):
         title.append(f"\n{origin}")
@@ -157,15 +164,17 @@ def _failed_grade(report: RunReport) -> list[ConsoleRenderable]:
 
 def _said(report: RunReport) -> Table:
     """Table of messages, questions and answers between people and agents, with the receipts."""
-    rows = table("from", "said", "receipt")
+    lines: list[tuple[datetime, str, str, str]] = []
     for message in report.messages:
         urgent = " (at once)" if message.urgent else ""
-        rows.add_row(Text(sanitize(message.sender)), Text(one_line(message.text, 400)), Text(receipt(message) + urgent))
+        lines.append((message.queued_at, message.sender, message.text, receipt(message) + urgent))
     for question in report.questions:
-        rows.add_row(Text(attempt_name(question.id)), Text(one_line(question.text, 400)), Text("asked"))
-        if question.answer is not None:
-            by = sanitize(question.answered_by)
-            rows.add_row(Text(by), Text(one_line(question.answer, 400)), Text("answered"))
+        lines.append((question.asked_at, attempt_name(question.id), question.text, "asked"))
+        if question.answer is not None and question.answered_at is not None:
+            lines.append((question.answered_at, question.answered_by, question.answer, "answered"))
+    rows = table("from", "said", "receipt")
+    for _, sender, text, state in sorted(lines, key=lambda line: line[0]):
+        rows.add_row(Text(sanitize(sender)), Text(one_line(text, 400)), Text(state))
     return rows
 
 
@@ -175,8 +184,9 @@ def _decisions(report: RunReport) -> Table:
     for decision in report.decisions:
         gate = gates[decision.gate_id]
         by = f"{sanitize(decision.approver)} ({decision.identity}{', in advance' if decision.standing else ''})"
+        note = "" if decision.standing else one_line(decision.note, 200)
         verdict = f"{decision.verdict} (override)" if decision.override else decision.verdict
-        rows.add_row(gate.gate, verdict, Text(by), short(decision.subject_digest), Text(one_line(decision.note, 200)))
+        rows.add_row(gate.gate, verdict, Text(by), short(decision.subject_digest), Text(note))
     return rows
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
+
+from phasegate.flows.views.pending import Interval, waited_seconds
+
+_SECONDS = 100
+"""Seconds up to which a length of time is told in seconds."""
+_LEAST_SECONDS = 0.5
+"""Waits that are shorter are not told."""
 
 STATUS_STYLE = {
     "finished": "green",
@@ -32,8 +40,20 @@ def seconds_text(start: datetime, end: datetime | None) -> str:
     """A length of time in a few characters."""
     if end is None:
         return "…"
-    seconds = (end - start).total_seconds()
-    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    return _length((end - start).total_seconds())
+
+
+def work_text(start: datetime, end: datetime | None, waits: Sequence[Interval]) -> str:
+    """A length of time, with the part in which a person was waited for apart, on a line of its own."""
+    waited = waited_seconds(start, end or datetime.now(UTC), waits)
+    if waited < _LEAST_SECONDS:
+        return seconds_text(start, end)
+    work = "…" if end is None else _length((end - start).total_seconds() - waited)
+    return f"{work}\n+ {_length(waited)} wait"
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < _SECONDS else f"{seconds / 60:.0f} min"
 
 
 def status_text(status: str) -> Text:
