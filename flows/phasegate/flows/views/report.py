@@ -139,6 +139,7 @@ class RunReport(_Part):
     ticket: ArtifactReport
     policy: str
     sandbox: str
+    integrates: bool = True
     gates_off: tuple[GateOff, ...]
     cautions: tuple[AgentWarning, ...]
     stages: tuple[StageReport, ...]
@@ -210,6 +211,7 @@ def report(ledger: Ledger, run_id: str) -> RunReport:
         ticket=_artifact(ledger, run.ticket),
         policy=run.policy,
         sandbox=str(policy.get("sandbox", {}).get("backend", "")),
+        integrates=policy.get("project", {}).get("integrate", "merge") == "merge",
         gates_off=_gates_off(policy),
         cautions=agent_warnings([*adopted, *ledger.events(run_id, kinds=KINDS)]),
         stages=stages,

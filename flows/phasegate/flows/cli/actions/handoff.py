@@ -41,7 +41,8 @@ def ensure_engine(session: Session, run_id: str, *, as_json: bool) -> None:
             say(f"! The engine was started without {', '.join(lacks)}. If this run needs it:", as_json=as_json)
             say("  phasegate down && phasegate up --detach", as_json=as_json)
         return
-    say("No engine is up: starting one.", as_json=as_json)
+    is_starting = engine_alive(session.settings)
+    say("The engine is starting." if is_starting else "No engine is up: starting one.", as_json=as_json)
     try:
         control.start(session.settings, on_progress=lambda text: say(f"  {text}", as_json=as_json))
     except EngineUnavailable as error:

@@ -37,7 +37,11 @@ def up(detach: bool, as_json: bool) -> None:
     with opened():
         pass  # an engine whose ledger cannot be opened would only say so in its log
     already = control.status(settings) is not None
-    info = control.start(settings, on_progress=lambda text: say(f"  {text}", as_json=as_json))
+    info = control.start(
+        settings,
+        on_progress=lambda text: say(f"  {text}", as_json=as_json),
+        stop_on_interrupt=not detach,
+    )
     if as_json:
         document(
             {

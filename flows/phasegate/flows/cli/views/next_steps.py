@@ -11,6 +11,7 @@ from phasegate.flows.views.pending import approvals_text
 from phasegate.flows.views.report import RunReport
 from phasegate.infra.errors import FormatUnknown, PastPivot
 from phasegate.infra.ledger import Gate
+from phasegate.infra.workspace.repository import integration_branch
 
 
 def next_steps(report: RunReport, branches: RunBranches, *, shown: bool = False) -> list[str]:
@@ -38,7 +39,7 @@ def next_steps(report: RunReport, branches: RunBranches, *, shown: bool = False)
         "cancelled": [f"Cancelled{why}", *undone, *look],
     }
     if status == "waiting":
-        return _waiting(report, shown=shown)
+        return _waiting(report, branches, shown=shown)
     if (report.reason or {}).get("code") == FormatUnknown.code:  # resuming is what cannot be done
         return [
             f"Needs an operator{why}",
@@ -143,10 +144,10 @@ def _capital(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}"
 
 
-def _waiting(report: RunReport, *, shown: bool) -> list[str]:
+def _waiting(report: RunReport, branches: RunBranches, *, shown: bool) -> list[str]:
     gate = report.open_gate
     if gate is not None:
-        return _at_gate(report, gate, shown=shown)
+        return _at_gate(report, branches, gate, shown=shown)
     question = report.open_question
     if question is None:
         return [f"Run {report.id} waits."]
@@ -158,13 +159,23 @@ def _waiting(report: RunReport, *, shown: bool) -> list[str]:
     ]
 
 
-def _at_gate(report: RunReport, gate: Gate, *, shown: bool) -> list[str]:
+def _merge_ahead(report: RunReport, branches: RunBranches, gate: Gate) -> list[str]:
+    """Line on the branch that an approval of gate `change` merges into; none at other gates."""
+    if gate.gate != "change" or not report.integrates:
+        return []
+    base = sanitize(branches.base)
+    branch = f"{sanitize(integration_branch(branches.base))} where {base} is checked out, else into {base}"
+    return [f"An approval merges the change into {branch}."]
+
+
+def _at_gate(report: RunReport, branches: RunBranches, gate: Gate, *, shown: bool) -> list[str]:
     run, name = report.id, gate.gate
     look = [] if shown else [f"  phasegate show {run}"]
     look += [f"  phasegate diff {run}"] if name in {"change", "release"} else []
     return [
         f"Waiting at gate {name} until {gate.expires_at.astimezone():%Y-%m-%d %H:%M %Z}; then the gate opens anew.",
         *([sanitize(text)] if (text := approvals_text(gate, report.decisions)) else []),
+        *_merge_ahead(report, branches, gate),
         *(["Look at what is asked:", *look] if look else []),
         "Then decide:" if look else "Decide:",
         *(f"  {line.format(run=run, gate=name)}" for line in _accepting(report, gate) or _DECISIONS.get(name, _ANY)),
