@@ -64,7 +64,7 @@ def _referenced(value: Mapping[str, Any]) -> tuple[str, bool]:
     """Name of the table that a key holds, empty for a plain value; and true for a list of such tables."""
     choices = [value, *value.get("anyOf", ())]
     for choice in choices:
-        if reference := choice.get("$ref", "") or next(iter(choice.get("allOf", ())), {}).get("$ref", ""):
+        if reference := choice.get("$ref", ""):
             return reference.rpartition("/")[2], False
         if reference := choice.get("items", {}).get("$ref", ""):
             return reference.rpartition("/")[2], True
