@@ -47,7 +47,7 @@ docs: bootstrap  ## build docs/ as a site into site/; a broken link fails
 
 .PHONY: bench
 bench: bootstrap  ## measure phasegate beside its peers, into benchmarks/RESULTS.md (ARGS=decision: one measure)
-	@case "$(ARGS)" in suspicions*) ;; *) .ci/bootstrap kubernetes peers prometheus ;; esac
+	@case "$(ARGS)" in suspicions*) ;; cli) .ci/bootstrap bubblewrap ;; *) .ci/bootstrap kubernetes peers prometheus ;; esac
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: format

@@ -14,6 +14,7 @@ from benchmarks.measures import FULL, MEASURES, QUICK
 from benchmarks.report import FOLDER, keep, machine
 
 _ALONE = {
+    "cli": "benchmarks.cli",
     "loop": "benchmarks.loop.measure",
     "rollback": "benchmarks.rollback",
     "grading": "benchmarks.grading",

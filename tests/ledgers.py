@@ -21,7 +21,8 @@ from phasegate.infra.ledger.storage.database import connect
 from phasegate.infra.ledger.storage.store import GENESIS, Store, event_hash
 from phasegate.infra.ledger.storage.transaction import Connections
 from phasegate.infra.policy.commands import CommandsPolicy
-from phasegate.infra.policy.model import GATES, INTERRUPT_GATES, GatePolicy, GatesPolicy, LifecyclePolicy, Policy
+from phasegate.infra.policy.gates import GATES, INTERRUPT_GATES, GatePolicy, GatesPolicy
+from phasegate.infra.policy.model import LifecyclePolicy, Policy
 
 
 class Thing(Artifact):

@@ -17,7 +17,8 @@ from phasegate.agents.loop import AgentRuntime, Assignment, RunBudget, open_thre
 from phasegate.agents.loop.interrupts import WakeSignal, no_signal
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
-from phasegate.agents.tools import Guardrails, Toolbox
+from phasegate.agents.tools.guardrails import Guardrails
+from phasegate.agents.tools.toolbox import Toolbox
 from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, RunOptions

@@ -8,8 +8,9 @@ from typing import Any
 
 from tests.escapes.world import RUN, Done, World
 
-from phasegate.agents.tools import Guardrails, Toolbox
-from phasegate.agents.tools.toolbox import WRITING
+from phasegate.agents.tools.guardrails import Guardrails
+from phasegate.agents.tools.tool_sets import WRITING
+from phasegate.agents.tools.toolbox import Toolbox
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.permissions import CommandRules, Permissions
 from phasegate.infra.secrets import Secrets

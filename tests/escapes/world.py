@@ -19,8 +19,9 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 from tests.support.repositories import write_files
 
-from phasegate.agents.tools import Guardrails, Toolbox, ToolOutcome
-from phasegate.agents.tools.toolbox import WRITING
+from phasegate.agents.tools.guardrails import Guardrails
+from phasegate.agents.tools.tool_sets import WRITING
+from phasegate.agents.tools.toolbox import Toolbox, ToolOutcome
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Event, Ledger, RunOptions
 from phasegate.infra.ledger.events import EventKind

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from phasegate.agents.prd import AGENT, PrdDraft
-from phasegate.agents.tools import Toolbox, ToolOutcome
-from phasegate.agents.tools.toolbox import WRITING
+from phasegate.agents.tools.tool_sets import WRITING
+from phasegate.agents.tools.toolbox import Toolbox, ToolOutcome
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox
 

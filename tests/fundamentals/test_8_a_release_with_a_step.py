@@ -156,7 +156,7 @@ async def test_a_candidate_with_errors_is_taken_away_and_the_change_with_it(
     world.have_errors(BAD)
     run = await harness.run()
     assert run.status == "rolled-back", run.reason
-    assert message(run).startswith("the release did not hold (at step 2 of 2, with 25 % of the traffic): errors")
+    assert message(run).startswith("the release was bad (at step 2 of 2, with 25 % of the traffic): errors")
     assert world.weights() == ["25", "0"]
     assert world.state() == UNTOUCHED
     assert effects(harness, run) == [("merge", "undone"), ("candidate", "undone"), ("weight", "undone")]

@@ -30,8 +30,8 @@ from phasegate.agents.models.client import ModelClient, Retries, open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.rehearsal.script import Script
 from phasegate.agents.rehearsal.server import RehearsalServer
-from phasegate.agents.tools import Toolbox
-from phasegate.agents.tools.toolbox import WRITING
+from phasegate.agents.tools.tool_sets import WRITING
+from phasegate.agents.tools.toolbox import Toolbox
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Attempt, Ledger, RunOptions
 from phasegate.infra.policy.budgets import BudgetPolicy

@@ -13,7 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 _HEAD = """# Commands
 
 Generated from `phasegate COMMAND --help` by `python -m tests.support.command_reference`. `RUN` is an id, its first
-letters, or `latest`. Every command with a result has `--json`.
+letters, or `latest`: in a repository that is its newest run, elsewhere the newest of the machine. Every command with a
+result has `--json`.
 
 """
 _WIDTH = 110

@@ -8,18 +8,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.policy.model import StageName
+from phasegate.infra.described import DescribedModel
+
+if TYPE_CHECKING:
+    from phasegate.infra.policy.model import StageName
 
 
-class Draft(BaseModel):
+class Draft(DescribedModel):
     """Result that an agent hands in. Keys it was not asked for are dropped: models add them freely."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 AnyDraft = TypeVar("AnyDraft", bound=Draft)

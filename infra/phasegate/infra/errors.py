@@ -359,7 +359,7 @@ class RehearsalDeparted(PermanentError):
     """The run departed from its rehearsal script."""
 
     code = "rehearsal"
-    remedy = "Change the script, or see with `phasegate logs` what the agent was told."
+    remedy = "Change the script at that turn; `phasegate logs` shows the turns before it."
 
 
 class SetupFailed(PermanentError):

@@ -55,7 +55,18 @@ class Settings:
         Raises:
             ConfigError: A variable does not hold, or the state folder cannot be made.
         """
-        settings = cls(
+        settings = cls.read(env)
+        settings.create_folders()
+        return settings
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Settings:
+        """Read the settings from environment variables, and make no folder.
+
+        Raises:
+            ConfigError: A variable is invalid.
+        """
+        return cls(
             home=_home(env),
             hot_gate=_duration(env, "PHASEGATE_HOT_GATE", cls.hot_gate),
             max_hot=_count(env, "PHASEGATE_MAX_HOT", cls.max_hot, least=0),
@@ -63,8 +74,6 @@ class Settings:
             database_url=env.get("PHASEGATE_DATABASE_URL", ""),
             lease=_duration(env, "PHASEGATE_LEASE", cls.lease),
         )
-        settings.create_folders()
-        return settings
 
     def as_environment(self) -> dict[str, str]:
         """The environment variables that say the same to another process."""

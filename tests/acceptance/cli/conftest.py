@@ -64,6 +64,7 @@ class CliHarness:
         options: RunOptions | None = None,
         policy: Policy | None = None,
         base_commit: str = "0" * 40,
+        repository: Path | None = None,
     ) -> Run:
         self.count += 1
         return self.ledger.runs.accept(
@@ -71,7 +72,7 @@ class CliHarness:
             title=title,
             ticket=SampleTicket(title=title),
             policy=StoredPolicy(policy=policy or Policy.model_validate({"deploy": {"start": "serve {port}"}})),
-            repository=str(self.home),
+            repository=str(repository or self.home),
             base_branch="main",
             base_commit=base_commit,
             requester=local_person().name,
@@ -155,6 +156,7 @@ def phasegate(
 ) -> Callable[..., Answer]:
     """Call the command line as a shell would, in this process, with no terminal."""
     monkeypatch.setenv("PHASEGATE_HOME", str(scene.home))
+    monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str) -> Answer:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from tests.acceptance.cli.conftest import CliHarness
+from tests.acceptance.cli.conftest import Answer, CliHarness
+from tests.acceptance.cli.test_waiting import failed_grade
 from tests.support.repositories import git
 
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Run, RunOptions, RunStatus
+from phasegate.infra.policy.model import Policy
 
 INTEGRATION = "phasegate/main"
 BRING = f"bring it over to main with `git merge {INTEGRATION}`"
@@ -177,3 +180,18 @@ def test_the_price_of_a_rehearsal_is_what_it_would_have_cost(phasegate, scene, s
     page = phasegate("show", run.id).out
     assert f"240 tokens in 2 turns {price} + unknown" in page
     assert ("nothing was paid" in page) == bool(script)
+
+
+def test_gate_change_says_what_an_approval_merges_and_where(
+    scene: CliHarness, phasegate: Callable[..., Answer]
+) -> None:
+    """Mutation tried: `_merge_ahead` gives nothing; the page named no branch before the merge."""
+    for policy, said in (({}, True), ({"project": {"integrate": "none"}}, False)):
+        run, _ = scene.at_prd_gate(policy=Policy.model_validate({"deploy": {"start": "serve {port}"}, **policy}))
+        assert "An approval merges" not in phasegate("show", run.id).out
+        evidence = failed_grade()
+        scene.attempt(run, "testing", evidence)
+        scene.ledger.gates.void(scene.ledger.gates.waiting(run.id)[0], "asked again")
+        scene.open_gate(run, "change", evidence)
+        text = "An approval merges the change into phasegate/main where main is checked out, else into main."
+        assert (text in phasegate("show", run.id).out) == said

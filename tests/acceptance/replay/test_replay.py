@@ -145,7 +145,7 @@ def test_rehearsing_a_finished_run_says_same_and_performs_nothing(
 
     result = machine.phasegate("replay", run, "--rehearse", "--json")
 
-    assert result.code == 0, result.out + result.err + machine.phasegate("logs", "latest").out
+    assert result.code == 0, result.out + result.err + machine.phasegate("runs").out
     assert (result.json["verdict"], result.json["turns"]) == ("same", 10)
     assert provider.stages() == set()
     rehearsal = machine.show(result.json["run"])

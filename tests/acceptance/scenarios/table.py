@@ -207,7 +207,7 @@ SCENARIOS = (
     Scenario(
         "crash loop that begins with the first request",
         "dies",
-        taken_back("did not hold", "errors: 1 failed, 0 tolerated"),
+        taken_back("was bad", "errors: 1 failed, 0 tolerated"),
         targets=("process",),
         breaches=True,
     ),
@@ -220,7 +220,7 @@ SCENARIOS = (
     Scenario(
         "5 % errors",
         "errs",
-        taken_back("did not hold", "errors: 1 failed, 0 tolerated"),
+        taken_back("was bad", "errors: 1 failed, 0 tolerated"),
         metrics=ERRORS,
         customers=1,
         breaches=True,
@@ -241,7 +241,7 @@ SCENARIOS = (
             4,
             "old",
             "merge undone, candidate undone, weight undone",
-            ("did not hold", "errors: 1 failed, 0 tolerated"),
+            ("was bad", "errors: 1 failed, 0 tolerated"),
             "failed",
         ),
         metrics=ERRORS,
@@ -252,14 +252,14 @@ SCENARIOS = (
     Scenario(
         "latency regression without errors",
         "lags",
-        taken_back("did not hold", "latency: 2 failed, 1 tolerated"),
+        taken_back("was bad", "latency: 2 failed, 1 tolerated"),
         metrics=SLOW,
         breaches=True,
     ),
     Scenario(
         "metric source down",
         "well",
-        taken_back("did not hold", "errors: 3 errors in a row, 2 tolerated", verdict="error"),
+        taken_back("was bad", "errors: 3 errors in a row, 2 tolerated", verdict="error"),
         metrics=ERRORS,
         customers=1,
         act=acts.prometheus_goes_away,
@@ -270,7 +270,7 @@ SCENARIOS = (
         "well",
         Ending("waiting", 3, "new", ALL_DONE, ("promotion", "inconclusive"), "inconclusive"),
         metrics=UNASKED,
-        then=(Then("reject", taken_back("did not hold", "inconclusive", verdict="inconclusive")),),
+        then=(Then("reject", taken_back("was bad", "inconclusive", verdict="inconclusive")),),
     ),
     Scenario(
         "no traffic, and the person says yes",
@@ -282,7 +282,7 @@ SCENARIOS = (
     Scenario(
         "not a number",
         "well",
-        taken_back("did not hold", "errors: 1 failed, 0 tolerated"),
+        taken_back("was bad", "errors: 1 failed, 0 tolerated"),
         metrics=NOT_A_NUMBER,
         breaches=True,
     ),
@@ -290,7 +290,7 @@ SCENARIOS = (
     Scenario(
         "flapping metric, beyond the limit",
         "flaps",
-        taken_back("did not hold", "errors: 2 failed, 1 tolerated"),
+        taken_back("was bad", "errors: 2 failed, 1 tolerated"),
         metrics=FLAPPING,
         breaches=True,
     ),
@@ -325,7 +325,7 @@ SCENARIOS = (
     Scenario(
         "the engine is killed between the way back and its record",
         "lags",
-        taken_back("did not hold", "latency: 2 failed, 1 tolerated"),
+        taken_back("was bad", "latency: 2 failed, 1 tolerated"),
         metrics=SLOW,
         crash_at="after:undo:cut-over",
         breaches=True,
@@ -349,7 +349,7 @@ SCENARIOS = (
         then=(
             Then(
                 "resume",
-                taken_back("did not hold", "latency: 2 failed, 1 tolerated"),
+                taken_back("was bad", "latency: 2 failed, 1 tolerated"),
                 mending=acts.way_back_is_mended,
             ),
         ),

@@ -74,13 +74,14 @@ def test_it_gets_to_a_plan_that_a_person_can_judge(
     assert "There is no phasegate.toml: a run goes by what `phasegate init` would write" in run.out
     assert f'target = "kubernetes" manifests = "k8s" namespace = "{namespace}"' in run.out
     assert "Waiting at gate release" in run.out
-    shown = machine.phasegate("show", "latest").out
+    run_id = machine.phasegate("runs", "--json").json[0]["id"]
+    shown = machine.phasegate("show", run_id).out
     for line in (f"- image: older@{DIGEST}", f"+ - image: new@{DIGEST}", "- replicas: 2", "+ replicas: 3"):
         assert line in " ".join(shown.split()), shown
     assert "owned by kubectl" in shown
 
-    assert machine.phasegate("approve", "latest").code == 0
-    assert machine.phasegate("watch", "latest").code == 0
+    assert machine.phasegate("approve", run_id).code == 0
+    assert machine.phasegate("watch", run_id).code == 0
     with kubernetes.http() as http:
         live = http.get(f"{place}/shop").json()
     assert (live["spec"]["replicas"], live["status"]["availableReplicas"]) == (3, 3)

@@ -244,7 +244,7 @@ def test_only_the_requester_approves_in_advance(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("admins", "note", "why"),
-    [((), "the site is down", "admin does not name them"), (("ana",), " ", "a note that says why")],
+    [((), "the site is down", "that takes role admin"), (("ana",), " ", "needs a note with the reason")],
     ids=["no admin", "no reason"],
 )
 def test_an_override_needs_the_role_and_a_reason(desk: Desk, admins: tuple[str, ...], note: str, why: str) -> None:

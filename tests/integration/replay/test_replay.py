@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from tests.support.lifecycle import LifecycleHarness
+from tests.support.lifecycle import LifecycleHarness, reject
 
 from phasegate.agents.prd import Prd
 from phasegate.agents.stage import StageAgent
+from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.runs import kickoff
+from phasegate.flows.views.branches import run_branches
+from phasegate.flows.views.report import report
 from phasegate.infra.errors import ConfigError, NotAllowed, UsageError
+from phasegate.infra.ledger.events import EventKind, payloads
 
 
 async def test_replaying_from_testing_calls_no_model_for_what_it_adopts(house: LifecycleHarness) -> None:
@@ -114,6 +118,26 @@ async def test_a_grade_that_is_unproven_is_one_to_go_on_from(house: LifecycleHar
     assert set(house.turns(again)) == {"deployment.plan/1"}
 
 
+@pytest.mark.parametrize("verdict", ["reject", "cancel", "rollback"])
+async def test_a_replay_leaves_the_effects_of_a_done_run_to_that_run(house: LifecycleHarness, verdict: str) -> None:
+    """Mutation seen: rejecting the replay reverted the merge of the run that it replayed."""
+    done = await house.run()
+    house.answers = {"release": reject} if verdict == "reject" else {}
+    house.answering = verdict != "cancel"
+    again = await house.again(done, "deployment")
+    if verdict != "reject":
+        house.ledger.runs.ask(again.id, verdict, actor="ana")  # type: ignore[arg-type]  # a request's name
+        again = await house.carry(again)
+
+    assert again.status == {"reject": "rejected", "cancel": "cancelled", "rollback": "rolled-back"}[verdict]
+    assert {effect.status for effect in house.ledger.effects.list(done.id)} == {"done"}
+    assert {effect.status for effect in house.ledger.effects.list(again.id)} <= {"undone"}
+    ended = report(house.ledger, again.id)
+    assert [effect.kind for effect in ended.adopted] == ["merge"]
+    text = "\n".join(next_steps(ended, run_branches(ended)))
+    assert f"Run {done.id} keeps what it did: merge. `phasegate rollback {done.id}` undoes it." in text
+
+
 async def test_replaying_monitoring_measures_the_release_and_undoes_it_with_the_run(house: LifecycleHarness) -> None:
     """Mutation seen: an adopted release without its effects taken over; rolling back left them done."""
     done = await house.run()
@@ -126,7 +150,23 @@ async def test_replaying_monitoring_measures_the_release_and_undoes_it_with_the_
     house.ledger.runs.ask(again.id, "rollback", actor="ana")
     assert (await house.carry(again)).status == "rolled-back"
     assert {effect.status for effect in house.ledger.effects.list(done.id)} == {"undone"}
+    ended = report(house.ledger, again.id)
+    assert f"Undone with it, of run {done.id}: cut-over, " in "\n".join(next_steps(ended, run_branches(ended)))
     house.ledger.audit(done.id)
+
+
+async def test_cancelling_a_replay_of_monitoring_leaves_the_release_to_its_run(house: LifecycleHarness) -> None:
+    """Mutation tried: `effects_to_undo` reads no status; cancelling undid the earlier run's release."""
+    done = await house.run()
+    again = house.accept(done, "monitoring")
+    house.ledger.note(
+        again.id,
+        EventKind.EFFECT_ADOPTED,
+        payload=payloads.EffectAdopted(effect=f"{done.id}/cut-over", kind="cut-over"),
+    )
+    house.ledger.runs.ask(again.id, "cancel", actor="ana")
+    assert (await house.carry(again)).status == "cancelled"
+    assert {effect.status for effect in house.ledger.effects.list(done.id)} == {"done"}
 
 
 async def test_a_run_of_another_definition_waits_for_a_person_who_may_replay_it(

@@ -53,6 +53,14 @@ def shown(house: LifecycleHarness, name: str) -> str:
     return subprocess.run(["git", "show", name], cwd=top, check=True, capture_output=True, text=True).stdout
 
 
+def shown_commit(house: LifecycleHarness, name: str) -> str:
+    """The commit that a name stands for."""
+    top = house.folder / "greeter"
+    return subprocess.run(
+        ["git", "rev-parse", name], cwd=top, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
 def turn(house: LifecycleHarness, run: Run, number: int) -> Checkpoint:
     return next(one for one in checkpoints(house.ledger, run) if (one.kind, one.turn) == ("turn", number))
 
@@ -63,6 +71,11 @@ async def test_code_conversation_gates_and_effects_go_back_together(house: Lifec
     assert done.status == "done", done.reason
     first = turn(house, done, 1)
     assert shown(house, f"{first.ref}:notes.md") == "as of turn one"
+    assert [shown(house, f"{turn(house, done, number).commit}:notes.md") for number in (1, 2, 3)] == [
+        "as of turn one",
+        "spoilt",
+        "spoilt",
+    ]
     house.asked.clear()
 
     request_rewind(house.ledger, house.ledger.runs.get(done.id), first.id, actor="ana")
@@ -79,6 +92,11 @@ async def test_code_conversation_gates_and_effects_go_back_together(house: Lifec
     assert house.turns(done) == {"implementation/2": 2, "deployment.plan/2": 1}
     assert shown(house, "phasegate/main:notes.md") == "as of turn one"
     assert shown(house, f"refs/phasegate/{done.id}/rewound/1/branch:notes.md") == "spoilt"
+    again = [item for item in checkpoints(house.ledger, back) if item.kind == "turn" and not item.discarded]
+    assert [item.turn for item in again] == [1, 2, 3]
+    assert [item.commit for item in again] == [shown_commit(house, item.ref) for item in again]
+    decided = [item.what for item in checkpoints(house.ledger, back) if item.kind == "gate"]
+    assert decided[0].startswith("prd approve by ")
     house.ledger.audit(done.id)
 
 

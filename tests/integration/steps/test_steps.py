@@ -51,9 +51,7 @@ async def test_a_bad_analysis_gives_the_traffic_back_and_stops_the_candidate(ope
 
         assert run.status == "rolled-back", run.reason
         message = (run.reason or {})["message"]
-        assert message.startswith(
-            "the release did not hold (at step 2 of 3, with 25 % of the traffic): errors: 1 failed"
-        )
+        assert message.startswith("the release was bad (at step 2 of 3, with 25 % of the traffic): errors: 1 failed")
         assert house.effects(run) == [("candidate", "undone"), ("weight", "undone")]
         assert house.weights() == ["25", "0"]
         assert (house.world["current"], house.world["candidates"]) == ("by-hand", [])

@@ -178,11 +178,11 @@ def told_by_the_engine(registry: Registry, decision: Decision) -> None:
 
 FORGERIES: dict[str, tuple[Callable[[Registry, Decision], None], str]] = {
     "a tampered signature": (broken_armour, "signature"),
-    "what was signed": (another_note, "the signature by bo does not hold"),
+    "what was signed": (another_note, "the signature by bo is invalid"),
     "a signer who is not allowed": (nobody_allowed, "by no key that is allowed"),
     "another signer who is": (somebody_else, "but ana signed it"),
     "no signature at all": (no_signature, "is no SSH signature"),
-    "a decision moved to another gate": (to_another_gate, "the signature by bo does not hold"),
+    "a decision moved to another gate": (to_another_gate, "the signature by bo is invalid"),
     "a decision no person's event tells": (told_by_the_engine, "its event says something else"),
 }
 

@@ -13,7 +13,7 @@ from phasegate.agents.loop import ask_tool
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.stage import StageAgent
-from phasegate.agents.tools import Toolbox
+from phasegate.agents.tools.toolbox import Toolbox
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from phasegate.flows.cli.views.run_page import PlainMarkdown
+from phasegate.flows.cli.views.plain_markdown import PlainMarkdown
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from rich.live import Live
 from phasegate.flows.cli.demo.examples import find_examples
 from phasegate.flows.cli.views.diff import coloured
 from phasegate.flows.cli.views.live import LiveView
-from phasegate.flows.cli.views.run_page import PlainMarkdown
+from phasegate.flows.cli.views.plain_markdown import PlainMarkdown
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, RunOptions
 from phasegate.infra.ledger.events import EventKind

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.support import command_reference, event_reference, provider_error_reference
+from tests.support import command_reference, event_reference, policy_reference, provider_error_reference
 
 TOP = Path(__file__).parents[3]
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
@@ -18,11 +18,17 @@ PAGES = (*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("*/README.md"))
 LONGEST_README = 120
 
 
-@pytest.mark.parametrize(
-    "reference", [command_reference, event_reference, provider_error_reference], ids=lambda module: module.__name__
-)
+REFERENCES = (command_reference, event_reference, policy_reference, provider_error_reference)
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=lambda module: module.__name__)
 def test_a_generated_page_is_what_the_program_says(reference: ModuleType) -> None:
     assert reference.PAGE.read_text() == reference.page(), f"run `python -m {reference.__name__}`"
+
+
+def test_every_key_of_the_policy_has_a_meaning() -> None:
+    """Mutation tried: the docstring of `project.setup` left out."""
+    assert policy_reference.undescribed() == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(TOP).as_posix())

@@ -227,7 +227,7 @@ async def test_a_report_is_stored_and_read_back_and_shown():
         "| at | outcome | error_rate | why |",
         "| --- | --- | --- | --- |",
         "| 00:00:00 | inconclusive | – | error_rate > 0.05 cannot be told: a value is not a number |",
-        "| 00:00:01 | success | 0.01235 | error_rate > 0.05 does not hold |",
+        "| 00:00:01 | success | 0.01235 | error_rate was 0.01235, so error_rate > 0.05 is false |",
     ]
 
 

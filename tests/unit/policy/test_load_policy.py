@@ -32,7 +32,7 @@ def problems_of(text: str) -> list[str]:
     with pytest.raises(PolicyError) as raised:
         load(text)
     first, *problems = raised.value.message.splitlines()
-    assert first == "phasegate.toml does not hold:"
+    assert first == "phasegate.toml is invalid:"
     return [problem.strip() for problem in problems]
 
 

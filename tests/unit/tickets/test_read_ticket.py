@@ -142,7 +142,7 @@ class Bad:
         Bad(b"---\na: " + b"[" * 500 + b"]" * 500 + b"\n---\nBody", "line 2: it is nested more than 20 deep"),
         Bad(b"---\na: " + b"x" * 70_000 + b"\n---\nBody", "longer than 65,536 characters"),
         Bad(b"---\n? [a, b]\n: c\n---\nBody", "line 2: a key must be text"),
-        Bad(b"---\na: \x07\n---\nBody", "front matter does not hold"),
+        Bad(b"---\na: \x07\n---\nBody", "front matter is invalid"),
     ],
 )
 def test_bad_content_gets_one_clear_message(bad: Bad):

@@ -9,7 +9,7 @@ from typing import ClassVar
 from phasegate.agents.deployment import migrations as stored_data
 from phasegate.agents.deployment.migrations import Migration, NoMigration
 from phasegate.agents.stage import Draft, StageAgent, bullets, section
-from phasegate.agents.tools.toolbox import READING
+from phasegate.agents.tools.tool_sets import READING
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.policy.migrations import MigrationClass

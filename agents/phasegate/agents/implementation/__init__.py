@@ -6,7 +6,7 @@ from pydantic import Field
 
 from phasegate.agents.prd import Prd
 from phasegate.agents.stage import Draft, StageAgent, section
-from phasegate.agents.tools.toolbox import WRITING
+from phasegate.agents.tools.tool_sets import WRITING
 from phasegate.infra.workspace.change_set import AmendmentRequest
 
 

@@ -12,7 +12,7 @@ from phasegate.agents.loop.budget import Budget
 from phasegate.agents.loop.interrupts import WakeSignal, no_signal
 from phasegate.agents.loop.threads import Threads
 from phasegate.agents.models.client import ModelClient
-from phasegate.agents.tools import Toolbox
+from phasegate.agents.tools.toolbox import Toolbox
 from phasegate.infra.ledger import Attempt, Ledger
 
 Draft = TypeVar("Draft", bound=BaseModel)

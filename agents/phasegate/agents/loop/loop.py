@@ -22,7 +22,7 @@ from phasegate.agents.models.conversation import AssistantMessage, Message, Tool
 from phasegate.agents.models.failures import declined
 from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.models.stops import Stop
-from phasegate.agents.tools import ToolOutcome
+from phasegate.agents.tools.toolbox import ToolOutcome
 from phasegate.infra.errors import AgentStopped, PermissionAsked
 from phasegate.infra.ledger import Exchange, Usage
 from phasegate.infra.ledger.events import EventKind, payloads

@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict, cast
 from phasegate.agents.loop import stall_detection
 from phasegate.agents.loop.state import Said, ThreadState
 from phasegate.agents.models.conversation import JsonObject, Message
-from phasegate.agents.tools import ToolOutcome
+from phasegate.agents.tools.toolbox import ToolOutcome
 from phasegate.infra.ledger import TurnRecord
 
 _SHOWN = 240

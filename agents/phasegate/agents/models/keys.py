@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import httpx
-
 from phasegate.agents.models.names import ModelName, Provider
 from phasegate.infra.errors import ModelKeyMissing, UsageError
 
@@ -79,6 +77,9 @@ def credentials(name: ModelName, environment: Mapping[str, str]) -> Credentials:
 
 def _check_url(base_url: str, variable: str) -> None:
     remedy = f"Set {variable} to an address like https://models.example.org/v1."
+    # Each command that wakes the engine reads names of keys from here, and an address is rarely set.
+    import httpx  # noqa: PLC0415 -- see above
+
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from phasegate.agents.models.conversation import TokenUsage
 from phasegate.agents.models.names import ModelName, Provider
+from phasegate.infra.described import DescribedModel
 
 _SNAPSHOT = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2})$")
 """The date providers put after a model's name when they mean one snapshot of it."""
@@ -31,10 +32,10 @@ class LongContext(BaseModel):
     output_factor: float
 
 
-class Price(BaseModel):
+class Price(DescribedModel):
     """List price of a model, in USD per million tokens."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     provider: Provider
     model: str

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.agents.stage import Draft, StageAgent, bullets, section
-from phasegate.agents.tools.toolbox import ASKING
+from phasegate.agents.tools.tool_sets import ASKING
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.metrics.report import HealthReport
 from phasegate.infra.workspace import ChangeSet

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from phasegate.agents.stage import Draft, StageAgent, bullets, section
-from phasegate.agents.tools.toolbox import READING
+from phasegate.agents.tools.tool_sets import READING
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.policy.base import UrlPath
 from phasegate.infra.policy.conditions import PROBE_VALUES, parse_condition

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.described import DescribedModel
 from phasegate.infra.policy.model import STAGES, StageName
 
 FINISH_TOOL = "finish"
@@ -52,8 +53,8 @@ Arguments = Annotated[dict[str, JsonValue], AfterValidator(_json_only)]
 StageKey = Annotated[str, AfterValidator(_stage_key), WithJsonSchema({"type": "string", "pattern": _STAGE_KEY})]
 
 
-class _Node(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+class _Node(DescribedModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ToolUse(_Node):
@@ -61,7 +62,7 @@ class ToolUse(_Node):
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_-]{1,64}$")
     """The tool."""
-    args: Arguments = {}
+    args: Arguments = Field(default={})
     """Its arguments."""
 
 
@@ -120,7 +121,7 @@ class Script(_Node):
     """The turns of each stage. `STAGE` serves every attempt that has no `STAGE#N` of its own. `testing.amending`
     decides on what a change asks to amend; `testing.characterization` pins what base does where its tests are thin, and
     without it nothing is pinned."""
-    faults: list[Fault] = []
+    faults: list[Fault] = Field(default=[])
     """What goes wrong on the way, for the run to survive."""
 
     @model_validator(mode="after")

@@ -82,9 +82,7 @@ def read_script(text: str, source: str) -> Script:
 
 def _error(source: str, line: int | None, key: str, message: str) -> ScriptError:
     place = source + (f", line {line}" if line is not None else "") + (f", {key}" if key else "")
-    return ScriptError(
-        f"The script does not hold. {place}: {message}.", remedy=_REMEDY, path=source, line=line, key=key
-    )
+    return ScriptError(f"The script is invalid. {place}: {message}.", remedy=_REMEDY, path=source, line=line, key=key)
 
 
 def _place(document: YamlDocument, keys: Sequence[int | str]) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from phasegate.agents.prd import Prd
 from phasegate.agents.stage import Draft, StageAgent, section
-from phasegate.agents.tools.toolbox import READING
+from phasegate.agents.tools.tool_sets import READING
 from phasegate.infra.grading.amendments import Amendment
 from phasegate.infra.grading.characterization import CharacterizationFile
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests

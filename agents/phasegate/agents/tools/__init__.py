@@ -2,8 +2,3 @@
 
 phasegate's own process reads and writes files, inside the agent's folder only. Commands run in the sandbox.
 """
-
-from phasegate.agents.tools.guardrails import Guardrails, Permission, PermissionRequest
-from phasegate.agents.tools.toolbox import Toolbox, ToolOutcome
-
-__all__ = ["Guardrails", "Permission", "PermissionRequest", "ToolOutcome", "Toolbox"]

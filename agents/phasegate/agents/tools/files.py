@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from phasegate.agents.tools.failure import ToolFailure
 from phasegate.agents.tools.folder import Folder
+from phasegate.infra.described import DescribedModel
 from phasegate.infra.system.trees import walk
 
 _LISTED = 400
@@ -20,10 +21,10 @@ _UNINTERESTING = frozenset(
 )
 
 
-class Arguments(BaseModel):
+class Arguments(DescribedModel):
     """Arguments of a tool; unknown ones are refused so that the model learns at once."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
 
 class ListFiles(Arguments):

@@ -37,9 +37,6 @@ from phasegate.infra.sandbox import Sandbox
 from phasegate.infra.system.threads import uninterrupted
 from phasegate.infra.workspace import matches
 
-READING = ("list_files", "read_file", "search")
-WRITING = (*READING, "write_file", "edit_file", "run")
-ASKING = (*READING, "query")
 _SUBJECT_CHARACTERS = 300
 _LARGEST_DRAFT = 2 * 1024**2
 """Bytes of a result: people read it, and everybody downstream does."""

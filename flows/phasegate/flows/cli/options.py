@@ -17,7 +17,7 @@ def json_option(command: F) -> F:
 
 
 def run_argument(command: F) -> F:
-    """`RUN`: an id, the beginning of one, or `latest`."""
+    """`RUN`: an id, the beginning of one, or `latest`, the newest of this repository."""
     return click.argument("run", metavar="RUN")(command)
 
 
@@ -39,6 +39,20 @@ def signing_options(command: F) -> F:
     ):
         command = decorate(command)
     return command
+
+
+def yes_option(command: F) -> F:
+    """`--yes`: undo without the question that a terminal is asked."""
+    return click.option("--yes", is_flag=True, help="Undo without asking; where there is no terminal nobody is asked.")(
+        command
+    )
+
+
+def pager_option(command: F) -> F:
+    """`--no-pager`: print a long page as it is."""
+    return click.option("--no-pager", is_flag=True, help="Print a long page at once, not through $PAGER or less.")(
+        command
+    )
 
 
 def example(*lines: str) -> str:

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
-_WIDTH_WITHOUT_TERMINAL = 120
+_WIDTH_WITHOUT_TERMINAL = 80
+_NARROWEST = 20
+_JOINED = "\N{NO-BREAK SPACE}"
 
 
 class OutputLostError(OSError):
@@ -91,12 +96,61 @@ def document(value: Any) -> None:
 
 def say(text: str, *, as_json: bool = False) -> None:
     """Print a line on the way to a result. The text must be plain."""
-    click.echo(text, err=as_json)
+    click.echo(for_terminal(text, sys.stderr if as_json else sys.stdout), err=as_json)
 
 
-def console() -> Console:
-    """A rich console on standard output that reads nothing into the text it is given."""
+def for_terminal(text: str, stream: IO[str]) -> str:
+    """Text whose lines a terminal need not cut: broken between words, but neither indented lines nor commands."""
+    if not stream.isatty():
+        return text
+    width = max(_NARROWEST, shutil.get_terminal_size().columns)
+    return "\n".join(_wrapped(line, width) for line in text.split("\n"))
+
+
+def _wrapped(line: str, width: int) -> str:
+    if len(line) <= width or line.startswith(" "):
+        return line
+    import textwrap
+
+    joined = re.sub(r"`[^`]*`", lambda command: command[0].replace(" ", _JOINED), line)
+    lines = textwrap.wrap(joined, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace(_JOINED, " ")
+
+
+def console(**options: Any) -> Console:
+    """A rich console on standard output that reads nothing into the text it is given.
+
+    Without a terminal it is as wide as COLUMNS says, or 80 columns.
+    """
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
-    return Console(markup=False, highlight=False, emoji=False, width=width)
+    return Console(markup=False, highlight=False, emoji=False, width=width, **options)
+
+
+def show_page(page: RenderableType, *, pager: bool) -> None:
+    """Print a page; one that is longer than the terminal goes through the pager that PAGER names, or `less`.
+
+    Args:
+        page: The page.
+        pager: False to print it in any case.
+    """
+    screen = console()
+    command = os.environ.get("PAGER", "less").strip()
+    if not pager or not sys.stdout.isatty() or command in {"", "cat"}:
+        screen.print(page, crop=False)
+        return
+    with screen.capture() as captured:
+        screen.print(page, crop=False)
+    text = captured.get()
+    if text.count("\n") < screen.size.height or shutil.which(command.split()[0]) is None:
+        click.echo(text, nl=False)
+        return
+    with suppress(KeyboardInterrupt):  # the pager stops what it shows; the command has nothing else to do
+        # F: leave at once if all fits, R: show colours, X: leave the page on the screen; as git has it
+        subprocess.run(
+            ["/bin/sh", "-c", command],
+            input=text.encode(errors="replace"),
+            env={"LESS": "FRX", **os.environ},
+            check=False,
+        )

@@ -44,6 +44,7 @@ def start(
     on_progress: OnProgress = lambda _: None,
     entrypoint: str | None = None,
     services: Sequence[str] = (),
+    stop_on_interrupt: bool = False,
 ) -> EngineInfo:
     """Make sure that an engine serves: start one, detached, if none does.
 
@@ -52,6 +53,7 @@ def start(
         on_progress: Called with a few words at each change of the engine's phase.
         entrypoint: Another flow than the lifecycle, as `package.module:name`.
         services: Background services, as `package.module:name`.
+        stop_on_interrupt: True to end the engine that this call started if Ctrl-C comes before it serves.
 
     Raises:
         EngineUnavailable: It did not come up; the message has the end of its log.
@@ -66,12 +68,26 @@ def start(
     command += ["--entrypoint", entrypoint] if entrypoint else []
     for service in services:
         command += ["--service", service]
+    attempts: list[_Attempt] = []
+    try:
+        return _started(settings, command, on_progress, attempts)
+    except KeyboardInterrupt:
+        if stop_on_interrupt and attempts:
+            attempts[-1].end()  # it may not have the engine's lock yet, and would take it later
+            stop(settings)
+        raise
+
+
+def _started(
+    settings: Settings, command: Sequence[str], on_progress: OnProgress, attempts: list[_Attempt]
+) -> EngineInfo:
+    """Wait until an engine serves; each that is started is added to `attempts`."""
     deadline = time.monotonic() + _START_SECONDS
     attempt: _Attempt | None = None
     reported = ""
     while (info := status(settings)) is None:
         if attempt is None and not engine_alive(settings):
-            attempt = _Attempt(settings, command)
+            attempts.append(attempt := _Attempt(settings, command))
         if attempt is not None and attempt.over():
             attempt = None  # another caller's engine was quicker, and serves soon
         if time.monotonic() > deadline:
@@ -197,6 +213,12 @@ class _Attempt:
         env = os.environ | settings.as_environment()
         self._summoned = standby.promote(settings, command, env)
         self._process = self._summoned or detached.spawn(command, env=env, log=settings.engine_log)
+
+    def end(self) -> None:
+        """End it, whether it has begun to serve or not."""
+        self._process.signal(signal.SIGTERM)
+        if not self._process.wait(_STOP_SECONDS):
+            self._process.signal(signal.SIGKILL)
 
     def over(self) -> bool:
         """True if it ended, because another engine has the lock, or because a standby could not do it.

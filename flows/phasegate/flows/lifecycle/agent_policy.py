@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from phasegate.agents.tools import Guardrails, Permission
+from phasegate.agents.tools.guardrails import Guardrails, Permission
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.runs.interrupt_decisions import GateDecisions
 from phasegate.infra.artifacts import Artifact

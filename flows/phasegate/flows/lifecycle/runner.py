@@ -251,7 +251,7 @@ def _ending_of(signal: Rejected | CancelRequested | Breached | ReleaseFailed) ->
             return "cancelled", {"code": "cancelled", "message": "cancelled on a person's request"}
         case Breached():
             when, reasons = f" ({signal.when})" if signal.when else "", signal.report.failed_reasons
-            return "rolled-back", {"code": "breached", "message": f"the release did not hold{when}: {reasons}"}
+            return "rolled-back", {"code": "breached", "message": f"the release was bad{when}: {reasons}"}
         case ReleaseFailed(error=error):
             return "rolled-back", error.as_json()
 

@@ -167,7 +167,7 @@ def audit_bundle(bundle: bytes, *, expected_key: str = "") -> AuditReport:
         trail, release = audit_rows(rows, run_id, heads), _check_release(rows, run_id, envelope, public)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         # whoever makes a bundle signs it with a key of their own: its content has any shape
-        raise TrailBroken(f"the bundle does not hold what phasegate exports: {error!r}") from error
+        raise TrailBroken(f"the bundle lacks what phasegate exports: {error!r}") from error
     return AuditReport(trail, len(heads), missing, tuple(earlier), key_id(public), release)
 
 
@@ -260,7 +260,7 @@ def _parsed(bundle: bytes) -> dict[str, Any]:
     if outside["format"] != FORMAT:
         raise UsageError(f"this phasegate reads {FORMAT}, not {outside['format']}", remedy="Use the other version.")
     if _spelled(outside) != bundle:
-        raise TrailBroken("the bundle is not spelled as it was written: it was changed")
+        raise TrailBroken("the bundle was changed: its text is not what `phasegate export` writes for its content")
     return outside
 
 

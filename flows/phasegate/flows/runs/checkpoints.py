@@ -160,6 +160,8 @@ class _History:
     rewinds: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     checkpoints: list[Checkpoint] = field(default_factory=list[Checkpoint])
     turns: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    asked: dict[str, int] = field(default_factory=dict[str, int])
+    gate_names: dict[str, str] = field(default_factory=dict[str, str])
     seeds: dict[str, int] = field(default_factory=dict[str, int])
     commit: str = ""
     refs: dict[str, str] = field(default_factory=dict[str, str])
@@ -220,10 +222,18 @@ class _History:
     def _was_there(self, attempt: Attempt, position: int) -> bool:
         return self.created_at[f"attempts/{attempt.id}"] <= position
 
-    def _read(self, event: Event) -> None:
-        payload = event.payload
-        for row in payload["rows"]:
+    def _index(self, event: Event) -> None:
+        """Remember each row's first event, the gates' names, and the turn that a model answered last."""
+        for row in event.payload["rows"]:
             self.created_at.setdefault(row, event.position)
+            if event.kind == EventKind.GATE_OPENED:
+                self.gate_names[row.removeprefix("gates/")] = event.payload["gate"]
+        if event.kind == EventKind.TURN_ANSWERED:
+            self.asked[event.payload["attempt"]] = event.payload["turn"]
+
+    def _read(self, event: Event) -> None:
+        self._index(event)
+        payload = event.payload
         attempt = str(payload.get("attempt", ""))
         match event.kind:
             case EventKind.RUN_ACCEPTED:
@@ -238,7 +248,8 @@ class _History:
             case EventKind.GATE_DECIDED | EventKind.GATE_OVERRIDDEN | EventKind.GATE_OUTDATED:
                 self.decided[payload["gate"]] = event.position
                 if "verdict" in payload and f"gates/{payload['gate']}" in payload["rows"]:  # this decision concluded it
-                    self._add(event, "gate", f"{payload['verdict']} by {event.actor}")
+                    name = self.gate_names.get(payload["gate"], "")
+                    self._add(event, "gate", f"{name} {payload['verdict']} by {event.actor}".strip())
             case EventKind.RUN_REWOUND:
                 self.rewinds.append((payload["position"], event.position))
                 self.commit = payload["commit"]
@@ -259,13 +270,15 @@ class _History:
         self._add(event, "turn", AttemptId.parse(attempt).within_run, turn)
 
     def _move_commit(self, event: Event, attempt: str, commit: str) -> None:
-        turns = [turn for name, turn in self.turns if name == attempt]
-        if not turns:
-            return
-        self.commit, turn = commit, max(turns)
+        """Give a commit to the turn that made it, which is the last that a model answered.
+
+        The answers of its tools are recorded after the commit; earlier versions recorded them before it.
+        """
+        self.commit, turn = commit, self.asked.get(attempt, 0)
         number = checkpoint_number(AttemptId.parse(attempt).number, turn)
         self.refs.setdefault(commit, f"refs/phasegate/{self.run.id}/implementation/{number}")
-        at = self.turns[attempt, turn]
+        if (at := self.turns.get((attempt, turn))) is None:
+            return
         self.checkpoints[at] = replace(
             self.checkpoints[at], position=event.position, commit=commit, ref=self.refs[commit]
         )

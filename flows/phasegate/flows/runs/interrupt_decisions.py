@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from phasegate.agents.loop import Grant
-from phasegate.agents.tools import PermissionRequest
-from phasegate.agents.tools.guardrails import Answer
+from phasegate.agents.tools.guardrails import Answer, PermissionRequest
 from phasegate.flows.runs.interrupts import BudgetIncreaseRequest, PermissionRequested
 from phasegate.infra.ledger import Attempt, Decision, Gate, Ledger
 

@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.policy.budgets import BudgetedName
-from phasegate.infra.policy.model import InterruptGate
+from phasegate.infra.policy.gates import InterruptGate
 
 _NAMES: dict[BudgetedName, str] = {
     "cost_usd": "US dollars",
@@ -60,17 +60,17 @@ class BudgetIncreaseRequest(Artifact):
             "day": f"all runs of the repository on {self.of} (UTC)",
         }
         return (
-            f"The budget of {_NAMES[self.what]} for {whose[self.scope]} is used up.\n\n"
+            f"The budget of {_NAMES[self.what]} for {whose[self.scope]} does not cover the next model call.\n\n"
             f"- used: **{self._shown(self.used)}** of {self._shown(self.allowed)}\n"
-            f"- to be free for the next model call: {self._shown(self.expected)}\n"
+            f"- needed for the next model call: {self._shown(self.expected)}\n"
             f"- an approval grants **{self._shown(self.grant)}** more: {self._shown(self.allowed + self.grant)} in all "
-            "for this run\n- a rejection ends the run, and undoes what it did to the world\n"
+            f"for {whose[self.scope]}\n- a rejection ends the run, and undoes what it did to the world\n"
         )
 
     def _shown(self, amount: float) -> str:
         match self.what:
             case "cost_usd":
-                return f"${amount:.2f}"
+                return f"${amount:.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
             case "wall_clock":
                 return str(timedelta(seconds=round(amount)))
             case _:
@@ -112,9 +112,9 @@ class PermissionRequested(Artifact):
         text += f"Why you are asked: {self.reason}.\n\n"
         if self.programs:
             programs = "".join(_indented(program) for program in self.programs)
-            text += f"An approval for the stage holds wherever nothing else to be asked about starts:\n\n{programs}\n"
+            text += f"`--for-stage` allows commands that start these, and nothing else to ask about:\n\n{programs}\n"
         else:
-            text += "What it starts is only known when it runs: an approval for the stage holds for this very line.\n\n"
+            text += "Its programs are known only once it runs: `--for-stage` allows exactly this line.\n\n"
         return text + "A rejection is told to the agent, with your note, and the run goes on.\n"
 
 

@@ -16,6 +16,7 @@ from phasegate.agents.models.names import ModelName
 from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.rehearsal.script_file import load_script
 from phasegate.flows.runs.audit_bundle import publish_run_head
+from phasegate.flows.runs.base_policy import read_policy
 from phasegate.flows.runs.inputs import StoredPolicy, StoredScript
 from phasegate.flows.runs.requester import proven_requester
 from phasegate.infra.deploy.open import open_target
@@ -23,9 +24,8 @@ from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, Targe
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
 from phasegate.infra.policy.deploy import DeployPolicy
-from phasegate.infra.policy.detect.detect import detect
-from phasegate.infra.policy.load import load_policy
-from phasegate.infra.policy.model import GATES, INTERRUPT_GATES, POLICY_FILE, Policy, is_gate
+from phasegate.infra.policy.gates import GATES, INTERRUPT_GATES, is_gate
+from phasegate.infra.policy.model import POLICY_FILE, Policy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
@@ -47,6 +47,7 @@ class KickoffRequest:
         model: `provider:model` for every stage, over the policy's; empty for the policy's.
         rehearsal: A rehearsal script instead of models.
         approve: Gates the requester approves in advance.
+        key: The key to sign the request with, where policy must know who asks; None for git's `user.signingKey`.
     """
 
     ticket: str
@@ -54,6 +55,7 @@ class KickoffRequest:
     model: str = ""
     rehearsal: Path | None = None
     approve: tuple[str, ...] = ()
+    key: Path | None = None
 
 
 def kick_off(
@@ -106,7 +108,7 @@ def kick_off(
         signers=signers,
         script=stored_script,
     )
-    return accept(spec, ledger=ledger, repository=repository, person=person)
+    return accept(spec, ledger=ledger, repository=repository, person=person, key_file=request.key)
 
 
 def _without_secrets(ticket: Ticket, environment: Mapping[str, str]) -> tuple[Ticket, list[str]]:
@@ -191,43 +193,6 @@ def accept(
     return run
 
 
-def read_policy(repository: Repository) -> tuple[BaseCommit, Policy, list[str]]:
-    """The base commit and the policy in it.
-
-    The current branch's policy may name another base branch; then that branch's own policy counts. A repository that
-    has never committed a policy is governed by the requester's working copy, which no agent can write. If that has
-    none either, the findings of `phasegate init` apply, if they were declared and not guessed.
-    """
-    base = repository.base()
-    policy, notices = _policy_at(repository, base)
-    if policy.project.base_branch not in {"", base.branch}:
-        base = repository.base(policy.project.base_branch)
-        policy, notices = _policy_at(repository, base)
-    return base, policy, notices
-
-
-def _policy_at(repository: Repository, base: BaseCommit) -> tuple[Policy, list[str]]:
-    working = repository.top / POLICY_FILE
-    copy = working.read_bytes() if working.is_file() else None
-    committed = repository.read_file(base.commit, POLICY_FILE)
-    if committed is not None:
-        differs = f"{POLICY_FILE} in the working tree differs; the run follows the committed one."
-        policy = load_policy(committed, source=f"{POLICY_FILE} at commit {base.commit[:12]}")
-        return policy, [differs] if copy not in {None, committed} else []
-    if copy is not None:
-        uncommitted = f"{POLICY_FILE} is not committed on {base.branch} yet: a run follows your working copy."
-        return load_policy(copy, source=POLICY_FILE), [uncommitted]
-    if (detection := detect(repository.top)).declared:
-        written = [line for line in detection.toml.splitlines() if line and not line.startswith("#")]
-        goes_by = " ".join(written)
-        unwritten = f"There is no {POLICY_FILE}: a run goes by what `phasegate init` would write: {goes_by}"
-        return load_policy(detection.toml.encode(), source="what `phasegate init` finds"), [unwritten, *detection.notes]
-    raise PolicyError(
-        f"there is no {POLICY_FILE} in {repository.top}",
-        remedy="Write one with `phasegate init`, look it over, and commit it.",
-    )
-
-
 def _check_models(request: KickoffRequest, policy: Policy, environment: Mapping[str, str], *, rehearsed: bool) -> None:
     for stage in policy.lifecycle.stages:
         for model in policy.agents.models_for(stage, request.model):
@@ -246,6 +211,15 @@ def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repo
 
 
 def _check_roles(request: KickoffRequest, policy: Policy, person: Person) -> None:
+    for name in GATES if policy.identity.mode == "local" else ():
+        rules = policy.gates.named(name)
+        others = {other for role in rules.roles for other in policy.roles[role]} - {person.name}
+        if rules.roles and rules.exclude_requester and not rules.off and len(others) < rules.quorum:
+            raise NotAllowed(
+                f"gate {name} could never pass: {person.name} asks for the run and may not decide, and of its roles "
+                f"{len(others)} remain for a quorum of {rules.quorum}",
+                remedy=f"Have somebody else start the run, or name more people in [roles] of {POLICY_FILE}.",
+            )
     if request.approve and policy.identity.mode == "ssh":
         raise NotAllowed(
             "no gate can be approved in advance: this repository's decisions are signed, each for what it is about",

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
+from phasegate.flows.runs.base_policy import read_policy
 from phasegate.flows.runs.inputs import StoredPolicy, StoredScript
-from phasegate.flows.runs.kickoff import RunSpec, accept, disabled_guards, read_policy, read_signers, unpriced_models
+from phasegate.flows.runs.kickoff import RunSpec, accept, disabled_guards, read_signers, unpriced_models
 from phasegate.infra.errors import ConfigError, FormatUnknown, NotAllowed, RepositoryError, UsageError
 from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.identity import COMMAND_NAMESPACE, AllowedSigners, Person, sign, signing_key
@@ -149,8 +150,8 @@ def _require_stopped(request: ReplayRequest) -> None:
         )
     if old.status not in STOPPED | still:
         raise NotAllowed(
-            f"run {old.id} is {old.status}: it goes on by itself",
-            remedy=f"Follow it with `phasegate watch {old.id}`, or end it first with `phasegate cancel {old.id}`.",
+            f"run {old.id} is {old.status}: only a run that has stopped is replayed",
+            remedy=f"See what it waits for with `phasegate show {old.id}`, or end it with `phasegate cancel {old.id}`.",
         )
 
 

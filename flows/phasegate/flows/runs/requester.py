@@ -15,7 +15,8 @@ from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import REQUEST_NAMESPACE, AllowedSigners, Person, sign, signer_of, signing_key
-from phasegate.infra.policy.model import GATES, Policy
+from phasegate.infra.policy.gates import GATES
+from phasegate.infra.policy.model import Policy
 
 
 class SignedRequest(Artifact):
@@ -64,7 +65,7 @@ def proven_requester(
     except NotAllowed as error:
         raise NotAllowed(
             f"policy excludes the requester from a gate, so who asks must be known: {error.message}",
-            remedy="Set git's user.signingKey to your SSH key, or add it to your agent with `ssh-add`.",
+            remedy=error.remedy,
         ) from error
     if person.identity == "ssh" and principal != person.name:
         raise NotAllowed(f"{person.name} gives the command, and {principal} asks for the run")

@@ -16,9 +16,41 @@ from phasegate.infra.policy.commands import CommandName
 
 
 def effects_with_adopted(ledger: Ledger, run_id: str) -> list[Effect]:
-    """A run's effects and, before them, those it adopted: all that a rollback undoes, oldest first."""
-    adopted = [ledger.effects.get(key) for key in adopted_keys(ledger, run_id)]
-    return [*adopted, *ledger.effects.list(run_id)]
+    """A run's effects and, before them, those it adopted, oldest first."""
+    return [*adopted_effects(ledger, run_id), *ledger.effects.list(run_id)]
+
+
+def effects_to_undo(ledger: Ledger, run_id: str, status: str = "") -> list[Effect]:
+    """Effects that a rollback of a run undoes, oldest first.
+
+    Effects that a replay adopted of a run that is done stay with that run. A replay of its monitoring is the exception:
+    it judges the adopted release, and undoes the release with all that was adopted, unless it is only cancelled.
+
+    Args:
+        ledger: The ledger.
+        run_id: The run.
+        status: The status that the run is to have after it; empty if it continues.
+    """
+    own = ledger.effects.list(run_id)
+    adopted = adopted_effects(ledger, run_id)
+    judges_release = any(effect.kind == "cut-over" for effect in adopted) and status != "cancelled"
+    return own if _replays_done_run(ledger, run_id) and not judges_release else [*adopted, *own]
+
+
+def adopted_effects(ledger: Ledger, run_id: str) -> list[Effect]:
+    """Effects that a run adopted from the one it replays, oldest first."""
+    return [ledger.effects.get(key) for key in adopted_keys(ledger, run_id)]
+
+
+def _replays_done_run(ledger: Ledger, run_id: str) -> bool:
+    """True if an earlier run that this one goes back to, directly or not, is done."""
+    origin = ledger.runs.get(run_id).origin
+    while origin is not None:
+        earlier = ledger.runs.get(origin.run)
+        if earlier.status == "done":
+            return True
+        origin = earlier.origin
+    return False
 
 
 def adopted_keys(ledger: Ledger, run_id: str) -> list[str]:
@@ -33,7 +65,7 @@ def require_reversible(ledger: Ledger, run_id: str, request: CommandName) -> Non
     Raises:
         NotAllowed: The run has made something that cannot be undone.
     """
-    effects = effects_with_adopted(ledger, run_id)
+    effects = effects_to_undo(ledger, run_id, "cancelled" if request == "cancel" else "")
     if pivots := irreversible_effects(effects):
         past = past_pivot(run_id, effects, pivots)
         raise NotAllowed(f"there is no {request} of run {run_id}: {past.message}", remedy=past.remedy)

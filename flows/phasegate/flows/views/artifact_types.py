@@ -43,6 +43,18 @@ DOCUMENTS: Mapping[str, str] = {
 }
 """Documents that people and agents write: drafts handed in with `finish`, the rehearsal script, the policy."""
 
+OUTPUTS: Mapping[str, str] = {
+    "run-report": "phasegate.flows.views.report:RunReport",
+    "event": "phasegate.infra.ledger:Event",
+    "run": "phasegate.infra.ledger:Run",
+    "gate": "phasegate.infra.ledger:Gate",
+    "decision": "phasegate.infra.ledger:Decision",
+    "message": "phasegate.infra.ledger:Message",
+    "question": "phasegate.infra.ledger:Question",
+}
+"""Documents of `--json`: of `show`, `run`, `watch` and the requests; of a line of `logs`; of a row of `runs` and
+`status`; of `approve` and its like; of `steer` and `answer`. A document may have more keys than its type."""
+
 
 def load(place: str) -> type[BaseModel]:
     """The class at `module:class`."""
@@ -65,7 +77,7 @@ def markdown(kind: str, content: Mapping[str, Any]) -> str:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Name to JSON Schema of every artifact, draft and file."""
+    """Name to JSON Schema of every artifact, draft, file and output."""
     artifacts = [load(place).model_json_schema() for place in ARTIFACTS.values()]
-    documents = {name: load(place).model_json_schema() for name, place in DOCUMENTS.items()}
+    documents = {name: load(place).model_json_schema() for name, place in {**DOCUMENTS, **OUTPUTS}.items()}
     return {str(schema["title"]): schema for schema in artifacts} | documents

@@ -14,7 +14,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.flows.runs.interrupts import QUESTIONS
+from phasegate.flows.runs.reversibility import adopted_effects
 from phasegate.flows.views.agent_warnings import KINDS, AgentWarning, agent_warnings
+from phasegate.flows.views.pending import Pending
 from phasegate.flows.views.progress import RolloutProgress, progress_of
 from phasegate.infra.ledger import (
     STOPPED,
@@ -33,7 +35,7 @@ from phasegate.infra.ledger import (
     Usage,
 )
 from phasegate.infra.ledger.events import EventKind
-from phasegate.infra.policy.model import GATES, INTERRUPT_GATES
+from phasegate.infra.policy.gates import GATES, INTERRUPT_GATES
 
 EXIT_CODES: Mapping[RunStatus, int | None] = {
     "accepted": None,
@@ -137,12 +139,14 @@ class RunReport(_Part):
     ticket: ArtifactReport
     policy: str
     sandbox: str
+    integrates: bool = True
     gates_off: tuple[GateOff, ...]
     cautions: tuple[AgentWarning, ...]
     stages: tuple[StageReport, ...]
     gates: tuple[Gate, ...]
     decisions: tuple[Decision, ...]
     effects: tuple[Effect, ...]
+    adopted: tuple[Effect, ...] = ()
     messages: tuple[Message, ...]
     questions: tuple[Question, ...]
     asked: tuple[ArtifactReport, ...]
@@ -162,6 +166,12 @@ class RunReport(_Part):
         artifacts = [*(stage.artifact for stage in self.stages), *self.asked]
         subjects = {artifact.digest: artifact for artifact in artifacts if artifact and artifact.digest in digests}
         return list(subjects.values())
+
+    @property
+    def pending(self) -> Pending:
+        """The wait of the run for a person."""
+        gates = tuple(gate for gate in self.gates if gate.status == "open" and self.status == "waiting")
+        return Pending(gates, self.decisions, self.status == "waiting" and self.open_question is not None)
 
     @property
     def open_question(self) -> Question | None:
@@ -201,12 +211,14 @@ def report(ledger: Ledger, run_id: str) -> RunReport:
         ticket=_artifact(ledger, run.ticket),
         policy=run.policy,
         sandbox=str(policy.get("sandbox", {}).get("backend", "")),
+        integrates=policy.get("project", {}).get("integrate", "merge") == "merge",
         gates_off=_gates_off(policy),
         cautions=agent_warnings([*adopted, *ledger.events(run_id, kinds=KINDS)]),
         stages=stages,
         gates=gates,
         decisions=tuple(ledger.gates.decisions(run_id)),
         effects=effects,
+        adopted=tuple(adopted_effects(ledger, run_id)),
         messages=tuple(ledger.messages.list(run_id)),
         questions=tuple(ledger.questions.list(run_id)),
         asked=_asked(ledger, gates),

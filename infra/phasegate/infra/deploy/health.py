@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
 
 from phasegate.infra.deploy.target import Check
 
@@ -26,6 +28,9 @@ async def wait_until_healthy(url: str, patience: timedelta, ending: Callable[[],
     Returns:
         The check, not ok with the last thing seen when the service did not come up.
     """
+    # Whoever only lists what runs imports this module, too: an HTTP client costs them as much as their own work.
+    import httpx  # noqa: PLC0415 -- see above
+
     began = time.monotonic()
     latest = "no answer in time"
     # trust_env off: a proxy named in the environment has no business between us and our own service
@@ -45,6 +50,8 @@ async def wait_until_healthy(url: str, patience: timedelta, ending: Callable[[],
 
 
 async def _ask(client: httpx.AsyncClient, url: str, *, remaining: float) -> tuple[str, bool]:
+    import httpx  # noqa: PLC0415 -- as above
+
     try:
         async with asyncio.timeout(remaining), client.stream("GET", url) as response:
             return f"answered {response.status_code}", response.is_success

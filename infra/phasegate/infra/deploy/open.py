@@ -6,11 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
-from phasegate.infra.deploy.command.target import CommandTarget
-from phasegate.infra.deploy.kubernetes.api.manifests import is_below
-from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
 from phasegate.infra.deploy.process.services import service_name
-from phasegate.infra.deploy.process.target import ProcessTarget
 from phasegate.infra.deploy.sources import no_files, nothing
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.policy.deploy import DeployPolicy
@@ -45,10 +41,14 @@ def open_target(
     def checkout(commit: str, folder: Path) -> None:
         clone(Repository.open(repository), commit, folder)  # with HEAD and tags, as it was graded
 
-    def manifests(commit: str, folder: Path) -> None:
-        Repository.open(repository).export(commit, folder, only=partial(is_below, deploy.manifests))
-
+    # A policy has one target, and the client of another costs a command as much as its own work.
     if deploy.target == "kubernetes":
+        from phasegate.infra.deploy.kubernetes.api.manifests import is_below  # noqa: PLC0415 -- see above
+        from phasegate.infra.deploy.kubernetes.target import KubernetesTarget  # noqa: PLC0415 -- see above
+
+        def manifests(commit: str, folder: Path) -> None:
+            Repository.open(repository).export(commit, folder, only=partial(is_below, deploy.manifests))
+
         return KubernetesTarget(
             deploy,
             service=service,
@@ -58,6 +58,8 @@ def open_target(
             environment=environment,
         )
     if deploy.target == "command":
+        from phasegate.infra.deploy.command.target import CommandTarget  # noqa: PLC0415 -- see above
+
         return CommandTarget(
             deploy,
             service=service,
@@ -67,6 +69,8 @@ def open_target(
             files=files,
             prepare=prepare,
         )
+    from phasegate.infra.deploy.process.target import ProcessTarget  # noqa: PLC0415 -- see above
+
     return ProcessTarget(
         deploy,
         service=service,

@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from phasegate.infra.described import DescribedModel
 from phasegate.infra.grading.tree.test_cases import case_problem, split_case
 from phasegate.infra.grading.tree.test_sources import TestSource, list_tests
 from phasegate.infra.workspace.change_set import AmendmentRequest
@@ -26,8 +27,8 @@ _SNAPSHOTS = re.compile(
 )
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class _Part(DescribedModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Amendment(AmendmentRequest):

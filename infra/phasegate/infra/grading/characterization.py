@@ -6,14 +6,15 @@ The module must not know how they are run. Source: M. Feathers, Working Effectiv
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from phasegate.infra.described import DescribedModel
 from phasegate.infra.grading.tree.file_paths import FilePath
 from phasegate.infra.workspace.change_set import code
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class _Part(DescribedModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class CharacterizationFile(_Part):

@@ -339,7 +339,7 @@ def _guards(ablation: Ablation | None) -> list[str]:
     if ablation is None:
         return []
     tried = ablation.guarded + len(ablation.unguarded)
-    lines = ["", f"**Without it, some test fails:** {ablation.guarded} of {tried} pieces of the change."]
+    lines = ["", f"**Guarded by a test:** {ablation.guarded} of {tried} pieces of the change."]
     lines += _places("No test guards", ablation.unguarded)
     untried = tuple(place for place in ablation.untried if place not in ablation.survived)
     lines += _places("Not tried, the time was up", untried)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from phasegate.infra.errors import NotAllowed, PolicyError
 from phasegate.infra.identity.public_key import fingerprint, key_blob
 
 _FIELD = re.compile(r'(?:[^\s"]|"(?:\\.|[^"])*")+')
+_NAMESPACES = re.compile(r'(?:^|,)namespaces="([^"]*)"', re.IGNORECASE)
 _PATTERN = re.compile(r"[*?!]")
 
 
@@ -56,6 +58,19 @@ class AllowedSigners(Artifact):
             blobs = [blob for kind, blob in pairwise(fields[1:]) if key_blob(f"{kind} {blob}")]
             if blobs and "cert-authority" not in fields[1].lower().split(","):
                 yield fields[0].strip('"').split(",")[0], blobs[0]
+
+    def lacking_namespace(self, principal: str, namespace: str) -> str:
+        """Namespaces that a principal's lines allow, if none of them allows this one; empty where one does."""
+        restricted: list[str] = []
+        for line in self.text.splitlines():
+            fields = _FIELD.findall(line)
+            if not fields or fields[0].strip('"').split(",")[0] != principal:
+                continue
+            allowed = _NAMESPACES.search(fields[1])
+            if allowed is None or any(fnmatchcase(namespace, pattern) for pattern in allowed[1].split(",")):
+                return ""
+            restricted.append(allowed[1])
+        return ",".join(restricted)
 
     def principal_of(self, public_key: str) -> str | None:
         """The one person that a public key belongs to, or `None` if the file names none, or only a pattern."""

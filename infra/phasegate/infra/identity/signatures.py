@@ -71,8 +71,13 @@ def signer_of(content: bytes, signature: str, signers: AllowedSigners, *, namesp
         arguments = ("-n", namespace, "-I", principal, *files)
         checked = _ssh_keygen("verify", *arguments, content=content, timeout=_VERIFY_SECONDS)
     if checked.returncode != 0:
+        if allowed := signers.lacking_namespace(principal, namespace):
+            raise NotAllowed(
+                f"the allowed signers let {principal} sign for {allowed} alone, and this is signed for {namespace}",
+                remedy=f'Add it to that line, and commit the file: namespaces="{allowed},{namespace}".',
+            )
         raise NotAllowed(
-            f"the signature by {principal} does not hold: it is of other bytes, or for another purpose",
+            f"the signature by {principal} is invalid: it is of other bytes, or for another purpose",
             remedy=f"Print them anew with --print, sign with `-n {namespace}`, and give the same arguments.",
         )
     return principal

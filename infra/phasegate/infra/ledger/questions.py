@@ -76,7 +76,7 @@ class Questions:
             opened = change.connection.execute(self._open(run_id)).scalars().first()
             if opened is None:
                 raise NotAllowed(
-                    f"run {run_id} has asked nothing that is open", remedy=f'`phasegate steer {run_id} "…"` tells it.'
+                    f"no agent of run {run_id} waits for an answer", remedy=f'`phasegate steer {run_id} "…"` tells it.'
                 )
             if opened != question_id:
                 raise NotAllowed(OVERTAKEN, remedy=f"See its questions with `phasegate show {run_id}`.")

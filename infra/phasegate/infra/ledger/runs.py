@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -19,6 +20,9 @@ from phasegate.infra.ledger.records import ENDED, Origin, Run, RunOptions, RunSt
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 from phasegate.infra.ledger.trail_rows import DatabaseRows
+
+_ALIKE = 0.5
+"""Similarity from which on a run's id is offered for one that was mistyped."""
 
 
 class Runs:
@@ -127,17 +131,29 @@ class Runs:
             NotFound: No run matches.
             UsageError: Several do.
         """
-        runs = self.list()
-        if reference == "latest" and runs:
-            return runs[0]
-        matching = [run for run in runs if run.id == reference] or [run for run in runs if run.id.startswith(reference)]
+        with self._store.reading() as connection:
+            ids = list(connection.execute(select(schema.runs.c.id).order_by(schema.runs.c.created_at.desc())).scalars())
+        if not ids:
+            raise NotFound("there are no runs yet", remedy="Start one with `phasegate run TICKET`.")
+        if reference == "latest":
+            return self.get(ids[0])
+        matching = [run for run in ids if run == reference] or [run for run in ids if run.startswith(reference)]
+        if not reference or not matching:
+            alike = ", ".join(get_close_matches(reference, ids, cutoff=_ALIKE))
+            meant = f"Did you mean {alike}? " if alike else ""
+            raise NotFound(f"there is no run {reference}", remedy=f"{meant}List the runs with `phasegate runs`.")
         if len(matching) > 1:
-            raise UsageError(
-                f"{reference} could be {', '.join(run.id for run in matching)}", remedy="Give more of the run's id."
-            )
-        if not matching or not reference:
-            raise NotFound(f"there is no run {reference}", remedy="List the runs with `phasegate runs`.")
-        return matching[0]
+            raise UsageError(f"{reference} could be {', '.join(matching)}", remedy="Give more of the run's id.")
+        return self.get(matching[0])
+
+    def repositories(self) -> dict[str, str]:
+        """Folder of each repository that has runs to the id of its newest run, newest first."""
+        query = select(schema.runs.c.repository, schema.runs.c.id).order_by(schema.runs.c.created_at.desc())
+        newest: dict[str, str] = {}
+        with self._store.reading() as connection:
+            for repository, run_id in connection.execute(query):
+                newest.setdefault(repository, run_id)
+        return newest
 
     def list(self, *, statuses: Sequence[str] = ()) -> list[Run]:
         """Runs, newest first; only those in the given statuses, if any are given."""
@@ -213,7 +229,8 @@ class Runs:
             self._commands.require_latest(change, command, after)
             run = _locked(change, run_id)
             if run.status in ENDED and not (request == "rollback" and run.status == "done"):
-                raise NotAllowed(f"run {run_id} is {run.status}: there is nothing to {request}")
+                undo = f"Undo what it did with `phasegate rollback {run_id}`." if run.status == "done" else ""
+                raise NotAllowed(f"run {run_id} is {run.status}: there is nothing to {request}", remedy=undo)
             if request == "pause" and run.status in {"failed", "needs-operator", "paused"}:
                 raise NotAllowed(f"run {run_id} is {run.status}: nothing is running to pause")
             if request == "pause" and run.request not in {"", "pause"}:

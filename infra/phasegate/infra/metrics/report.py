@@ -108,7 +108,7 @@ class HealthReport(Artifact):
     @property
     def failed_reasons(self) -> str:
         """Reasons of the metrics that did not pass."""
-        return "; ".join(f"{metric.name}: {metric.reason}" for metric in self.metrics if metric.verdict != "passed")
+        return "; ".join(_reason(metric) for metric in self.metrics if metric.verdict != "passed")
 
     def markdown(self) -> str:
         """The verdict, then one table per metric."""
@@ -126,6 +126,12 @@ class HealthReport(Artifact):
                 parts.append(f"| {moment} | {measurement.outcome} | {' | '.join([*numbers, measurement.message])} |")
             parts.append("")
         return "\n".join(parts)
+
+
+def _reason(metric: MetricReport) -> str:
+    """Reason of a metric's verdict, with the last measurement that did not succeed."""
+    bad = [measurement.message for measurement in metric.measurements if measurement.outcome != "success"]
+    return f"{metric.name}: {metric.reason}{f'; last: {bad[-1]}' if bad and bad[-1] else ''}"
 
 
 def stored_values(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -6,8 +6,9 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
+from phasegate.infra.described import DescribedModel
 from phasegate.infra.documents.globs import require_glob
 from phasegate.infra.policy.units import parse_duration, parse_size
 
@@ -41,7 +42,7 @@ GlobPattern = Annotated[str, AfterValidator(require_glob)]
 """Pattern of files, relative to the repository's root."""
 
 
-class PolicyModel(BaseModel):
+class PolicyModel(DescribedModel):
     """A table of `phasegate.toml`: no unknown keys, every attribute's docstring in the schema."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -52,6 +52,14 @@ class Condition:
     tree: ast.expr
     """As Python parses it; only what `parse_condition` lets through."""
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the values that the condition reads, in their order."""
+        nodes = sorted(
+            (node for node in ast.walk(self.tree) if isinstance(node, ast.Name)), key=lambda node: node.col_offset
+        )
+        return list(dict.fromkeys(node.id for node in nodes))
+
     def holds(self, values: Mapping[str, float]) -> bool | None:
         """Evaluate the condition for these values.
 

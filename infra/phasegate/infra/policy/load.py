@@ -69,7 +69,7 @@ def load_policy(content: bytes, *, source: str) -> Policy:
     except ValidationError as error:
         problems = _problems(error, key_lines(text))
     raise PolicyError(
-        "\n".join([f"{source} does not hold:", *map(str, problems)]),
+        "\n".join([f"{source} is invalid:", *map(str, problems)]),
         remedy="Correct it; `phasegate schema` prints every key with its meaning.",
         source=source,
         problems=len(problems),

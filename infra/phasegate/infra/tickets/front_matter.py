@@ -123,4 +123,4 @@ def _title_of(body: str) -> str:
 
 def _bad(line: int | None, reason: str, *, remedy: str = "Correct it, or leave the front matter out.") -> TicketError:
     where = f", line {line}" if line else ""
-    return TicketError(f"The ticket's front matter does not hold{where}: {reason}.", remedy=remedy)
+    return TicketError(f"The ticket's front matter is invalid{where}: {reason}.", remedy=remedy)

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.infra.artifacts import Artifact
+from phasegate.infra.described import DescribedModel
 from phasegate.infra.sanitize import shows_nothing
 
 FileStatus = Literal["added", "modified", "deleted", "type-changed"]
@@ -30,10 +31,10 @@ class FileChange(BaseModel):
     """Lines removed; None for a binary file."""
 
 
-class AmendmentRequest(BaseModel):
+class AmendmentRequest(DescribedModel):
     """An existing test and the criterion that makes it obsolete: ids alone, no prose."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     test: str = Field(min_length=1, max_length=500)
     """`path::name` of an existing test (`path::Class::name`; in Python one case: `path::name[case]`), or a snapshot."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from phasegate.flows.cli.actions.checks import CheckContext
-from phasegate.flows.runs.kickoff import read_policy
+from phasegate.flows.runs.base_policy import read_policy
 from phasegate.infra.grading.base import judge_base
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.runner.runner import Bench

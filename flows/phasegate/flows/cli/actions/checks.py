@@ -13,6 +13,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +22,7 @@ from phasegate.agents.models.keys import KEY_VARIABLES, credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.flows.cli.actions.engine_keys import missing_keys
 from phasegate.flows.engine import control
-from phasegate.flows.runs.kickoff import read_policy
+from phasegate.flows.runs.base_policy import read_policy
 from phasegate.infra.deploy.process.proxy.haproxy import find as find_haproxy
 from phasegate.infra.errors import ConfigError, SandboxMissing, TargetRefused
 from phasegate.infra.policy.detect.programs import missing_programs
@@ -64,11 +66,12 @@ def run_checks(context: CheckContext) -> Iterator[CheckResult]:
     """Run every check, in the order in which a run would fail."""
     policy, about_policy = _policy(context)
     yield _git()
+    yield _state_folder(context)
     yield _sandbox(context, policy or Policy.model_construct())
     yield _pytest()
-    yield _state_folder(context)
     yield from _checkouts(context, policy or Policy.model_construct())
     yield about_policy
+    yield from _start_command(policy)
     yield from _programs(context, policy)
     yield from _proxy(context, policy)
     yield from _services(context, policy)
@@ -100,18 +103,20 @@ def _sandbox(context: CheckContext, policy: Policy) -> CheckResult:
 
 
 def _pytest() -> CheckResult:
-    done = subprocess.run([sys.executable, "-m", "pytest", "--version"], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
+    if find_spec("pytest") is None:
         remedy = "Install pytest beside phasegate, or name the project's own runner in `project.test`."
         return CheckResult("pytest", "warning", "the default test runner is missing", remedy)
-    return CheckResult("pytest", "ok", (done.stdout or done.stderr).strip())
+    return CheckResult("pytest", "ok", f"pytest {metadata.version('pytest')}")
 
 
 def _state_folder(context: CheckContext) -> CheckResult:
     home = context.settings.home
     try:
+        context.settings.create_folders()
         with tempfile.TemporaryFile(dir=home):
             return CheckResult("state folder", "ok", str(home))
+    except ConfigError as error:
+        return CheckResult("state folder", "failed", error.message, error.remedy)
     except OSError as error:
         return CheckResult(
             "state folder",
@@ -151,9 +156,7 @@ def _policy(context: CheckContext) -> tuple[Policy | None, CheckResult]:
         repository = Repository.open(context.folder)
         repository.base()
     except ConfigError as error:
-        return None, CheckResult(
-            name, "warning", error.message, "Call `phasegate doctor` in the repository of your runs."
-        )
+        return None, CheckResult(name, "warning", error.message, error.remedy)
     try:
         base, policy, notices = read_policy(repository)
     except ConfigError as error:
@@ -162,6 +165,15 @@ def _policy(context: CheckContext) -> tuple[Policy | None, CheckResult]:
         return policy, CheckResult(name, "warning", " ".join(notices), f"Commit {POLICY_FILE} on {base.branch}.")
     branch = repository.branch_with(base.branch, base.commit)
     return policy, CheckResult(name, "ok", f"{POLICY_FILE} at commit {base.commit[:12]} of {branch}")
+
+
+def _start_command(policy: Policy | None) -> Iterator[CheckResult]:
+    """Warn of a service that may listen on another port than the one it is given."""
+    start = policy.deploy.start if policy and "deployment" in policy.lifecycle.stages else ""
+    if policy and start and policy.deploy.target == "process" and "{port}" not in start and "PORT" not in start:
+        detail = f"`{start}` has no {{port}}: the service must read its port from the variable PORT"
+        remedy = "Write {port} where the command names its port, if it does not read PORT."
+        yield CheckResult("start command", "warning", detail, remedy)
 
 
 def _programs(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult]:
@@ -230,7 +242,9 @@ def _model_keys(context: CheckContext, policy: Policy | None) -> Iterator[CheckR
             credentials(ModelName.parse(model or f"{provider}:any"), context.environment)
         except ConfigError as error:
             outcome: Outcome = "failed" if model else "warning"
-            why = f"{error.message} Policy wants {model}." if model else f"{variable} is not set; no policy wants it."
+            if not model and models:
+                continue
+            why = f"{error.message} Policy wants {model}." if model else f"{variable} is not set"
             yield CheckResult(f"key of {provider}", outcome, why, error.remedy)
         else:
             yield CheckResult(f"key of {provider}", "ok", f"{variable} is set")

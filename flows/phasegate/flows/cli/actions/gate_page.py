@@ -6,9 +6,8 @@ shown: the ledger records each round that was.
 
 from __future__ import annotations
 
-from phasegate.flows.cli.output import console, document
+from phasegate.flows.cli.output import document, show_page
 from phasegate.flows.cli.session import Session
-from phasegate.flows.cli.views.run_page import page
 from phasegate.flows.views.branches import run_branches
 from phasegate.flows.views.report import RunReport, report
 from phasegate.infra.errors import UsageError
@@ -17,8 +16,8 @@ from phasegate.infra.ledger import Gate
 _LEAST_DIGITS = 12
 
 
-def print_run(session: Session, run_id: str, *, as_json: bool) -> None:
-    """Print all of a run, with the page of the gate it waits at.
+def print_run(session: Session, run_id: str, *, as_json: bool, pager: bool = False) -> None:
+    """Print all of a run, with the page of the gate it waits at; through a pager if that is asked for and it is long.
 
     Effects: a `gate.shown` event, once for each gate and person.
     """
@@ -26,7 +25,9 @@ def print_run(session: Session, run_id: str, *, as_json: bool) -> None:
     if as_json:
         document(shown.document())
     else:
-        console().print(page(shown, run_branches(shown)))
+        from phasegate.flows.cli.views.run_page import page
+
+        show_page(page(shown, run_branches(shown)), pager=pager)
     record_shown(session, shown)
 
 

@@ -12,8 +12,6 @@ from phasegate.flows.cli.actions.gate_page import record_shown
 from phasegate.flows.cli.output import document, say
 from phasegate.flows.cli.session import Session
 from phasegate.flows.cli.views.follow import Follower
-from phasegate.flows.cli.views.live import open_watcher
-from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
 from phasegate.flows.views.branches import run_branches
@@ -43,7 +41,8 @@ def ensure_engine(session: Session, run_id: str, *, as_json: bool) -> None:
             say(f"! The engine was started without {', '.join(lacks)}. If this run needs it:", as_json=as_json)
             say("  phasegate down && phasegate up --detach", as_json=as_json)
         return
-    say("No engine is up: starting one.", as_json=as_json)
+    is_starting = engine_alive(session.settings)
+    say("The engine is starting." if is_starting else "No engine is up: starting one.", as_json=as_json)
     try:
         control.start(session.settings, on_progress=lambda text: say(f"  {text}", as_json=as_json))
     except EngineUnavailable as error:
@@ -66,6 +65,8 @@ def follow(session: Session, run_id: str, *, as_json: bool, after: int = 0) -> i
     Returns:
         The exit code for the run's status.
     """
+    from phasegate.flows.cli.views.live import open_watcher
+
     follower = Follower(session.ledger, run_id, lambda: engine_alive(session.settings), after)
     with open_watcher(session.ledger, as_json=as_json) as watcher:
         follower.until_stopped(watcher)
@@ -83,6 +84,8 @@ def print_result(session: Session, run_id: str, *, as_json: bool) -> int:
         document(outcome.document())
         record_shown(session, outcome)
     else:
+        from phasegate.flows.cli.views.next_steps import next_steps
+
         for line in next_steps(outcome, run_branches(outcome)):
             say(line)
     return outcome.exit_code or 0

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import click
 
-from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.flows.cli.options import example, json_option, pager_option, run_argument
 
 
 @click.command(epilog=example("phasegate checkpoints latest", "phasegate checkpoints run-5kq --json"))
 @run_argument
+@pager_option
 @json_option
-def checkpoints(run: str, as_json: bool) -> None:
+def checkpoints(run: str, no_pager: bool, as_json: bool) -> None:
     """List the checkpoints a run can be put back to.
 
     Every turn of the implementation, every finished stage and every decided gate, each with the commit that holds the
     workspace's files. A checkpoint keeps its number. RUN is an id, the beginning of one, or "latest".
     """
-    from phasegate.flows.cli.output import console, document
+    from phasegate.flows.cli.output import document, show_page
     from phasegate.flows.cli.session import opened
     from phasegate.flows.runs.checkpoints import checkpoints as read
 
@@ -28,7 +29,7 @@ def checkpoints(run: str, as_json: bool) -> None:
     from rich.text import Text
 
     from phasegate.flows.cli.sanitize import one_line
-    from phasegate.flows.cli.views.run_page import table
+    from phasegate.flows.cli.views.tables import table
 
     rows = table("#", "moment", "", "commit", "at", whole=("#", "commit", "at"))
     for checkpoint in checkpoints:
@@ -40,4 +41,4 @@ def checkpoints(run: str, as_json: bool) -> None:
             Text(checkpoint.commit[:12]),
             Text(f"{checkpoint.at.astimezone():%H:%M:%S}"),
         )
-    console().print(rows)
+    show_page(rows, pager=not no_pager)

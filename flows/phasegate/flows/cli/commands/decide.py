@@ -137,6 +137,7 @@ def _decide(
     from phasegate.flows.cli.sanitize import sanitize
     from phasegate.flows.cli.session import opened
     from phasegate.flows.runs.named_tests import named_tests
+    from phasegate.flows.views.pending import approvals_text
 
     with opened() as session:
         run, note = session.run(reference), without_secrets(note)
@@ -171,7 +172,8 @@ def _decide(
             as_json=as_json,
         )
         if decided.status == "open":
-            say(f"The gate needs {gate.quorum} approvals and stays open.", as_json=as_json)
+            still = sanitize(approvals_text(decided, session.ledger.gates.decisions(run.id)))
+            say(f"The gate needs {gate.quorum} approvals and stays open. {still}", as_json=as_json)
         hand_to_engine(session, run.id, as_json=as_json)
         if wait:
             return follow(session, run.id, as_json=as_json, after=position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.flows.cli.options import example, json_option, pager_option, run_argument
 
 
 @click.command(epilog=example("phasegate diff latest", "phasegate diff run-5kq | git apply"))
@@ -13,8 +13,9 @@ from phasegate.flows.cli.options import example, json_option, run_argument
 @click.option(
     "--keep-tests", is_flag=True, help="With the tests written for this run, as `approve --keep-tests` has it."
 )
+@pager_option
 @json_option
-def diff(run: str, as_json: bool, as_made: bool, keep_tests: bool) -> None:
+def diff(run: str, as_json: bool, no_pager: bool, as_made: bool, keep_tests: bool) -> None:
     """Print what a run changed in the code.
 
     A unified diff against the commit the run started from. Once the change is graded: what is released of it, sealed
@@ -23,7 +24,7 @@ def diff(run: str, as_json: bool, as_made: bool, keep_tests: bool) -> None:
     """
     import sys
 
-    from phasegate.flows.cli.output import console, document
+    from phasegate.flows.cli.output import document, show_page
     from phasegate.flows.cli.session import opened
     from phasegate.flows.cli.views.diff import coloured, read_change
 
@@ -32,6 +33,6 @@ def diff(run: str, as_json: bool, as_made: bool, keep_tests: bool) -> None:
     if as_json:
         document(change.document())
     elif sys.stdout.isatty():
-        console().print(coloured(change.text))
+        show_page(coloured(change.text), pager=not no_pager)
     else:
         sys.stdout.buffer.write(change.patch)

@@ -26,14 +26,13 @@ def doctor(repo: Path, runs_tests: bool, as_json: bool) -> int:
     import os
     from dataclasses import asdict
 
-    from phasegate.flows.cli.actions.base_run import judge_current
     from phasegate.flows.cli.actions.checks import CheckContext, run_checks
     from phasegate.flows.cli.output import document
     from phasegate.flows.cli.sanitize import sanitize
     from phasegate.infra.errors import BaseTellsNothing
     from phasegate.infra.settings import Settings
 
-    context = CheckContext(Settings.from_environment(os.environ), os.environ, repo)
+    context = CheckContext(Settings.read(os.environ), os.environ, repo)
     findings = run_checks(context)
     failed: set[str] = set()
     shown: list[dict[str, str]] = []
@@ -48,6 +47,8 @@ def doctor(repo: Path, runs_tests: bool, as_json: bool) -> int:
             click.echo(f"    {sanitize(finding.remedy)}")
     summary = None
     if runs_tests and not failed & _NEEDED_BY_TESTS:
+        from phasegate.flows.cli.actions.base_run import judge_current
+
         summary = judge_current(context, lambda step: click.echo(f"… {step}", err=True))
     if as_json:
         base = {} if summary is None else {"base": summary.model_dump(mode="json")}

@@ -37,7 +37,11 @@ def up(detach: bool, as_json: bool) -> None:
     with opened():
         pass  # an engine whose ledger cannot be opened would only say so in its log
     already = control.status(settings) is not None
-    info = control.start(settings, on_progress=lambda text: say(f"  {text}", as_json=as_json))
+    info = control.start(
+        settings,
+        on_progress=lambda text: say(f"  {text}", as_json=as_json),
+        stop_on_interrupt=not detach,
+    )
     if as_json:
         document(
             {
@@ -88,7 +92,7 @@ def down(with_services: bool, as_json: bool) -> None:
     for name in running:
         say(f"Service {name} {'is stopped' if with_services else 'keeps running'}.")
     if running and not with_services:
-        say("Stop them with `phasegate down --services`.")
+        say(f"Stop {'it' if len(running) == 1 else 'them'} with `phasegate down --services`.")
 
 
 def _stay(settings: Settings) -> None:

@@ -92,6 +92,7 @@ def _compare(session: Session, run_id: str, *, as_json: bool) -> int:
     from phasegate.flows.cli.views.event_text import attempt_name, reason_text
     from phasegate.flows.cli.views.follow import Follower
     from phasegate.flows.cli.views.live import open_watcher
+    from phasegate.flows.cli.views.summaries import counted
     from phasegate.flows.engine.info import engine_alive
     from phasegate.infra.ledger.events import EventKind
 
@@ -114,7 +115,8 @@ def _compare(session: Session, run_id: str, *, as_json: bool) -> int:
             }
         )
     elif same:
-        say(f"same: {session.ledger.exchanges.usage(run_id).turns} turns as recorded; nothing was performed")
+        turns = counted(session.ledger.exchanges.usage(run_id).turns, "turn")
+        say(f"same: {turns} as recorded; nothing was performed")
     elif departed:
         say(f"departed at {attempt_name(departed['attempt'])}, turn {departed['turn']}: {departed['why']}")
         for line in str(departed["diff"]).splitlines():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from phasegate.flows.cli.options import example, json_option, run_argument, signing_options
+from phasegate.flows.cli.options import example, json_option, run_argument, signing_options, yes_option
+
+if TYPE_CHECKING:
+    from phasegate.infra.ledger import Effect
 
 _SAID = {
     "pause": "Run {run} pauses after the turn it is in. Continue with `phasegate resume {run}`.",
@@ -48,22 +51,29 @@ def resume(run: str, wait: bool, as_json: bool, **signing: Any) -> int:
 
 
 @click.command(epilog=example("phasegate cancel latest"))
+@yes_option
 @_request_options
-def cancel(run: str, wait: bool, as_json: bool, **signing: Any) -> int:
-    """End a run, and undo what it did to the world."""
-    return _request("cancel", run, wait=wait, as_json=as_json, **signing)
+def cancel(run: str, wait: bool, as_json: bool, yes: bool, **signing: Any) -> int:
+    """End a run, and undo what it did to the world.
+
+    On a terminal it shows the effects first, and asks.
+    """
+    return _request("cancel", run, wait=wait, as_json=as_json, yes=yes, **signing)
 
 
 @click.command(epilog=example("phasegate rollback latest --wait"))
+@yes_option
 @_request_options
-def rollback(run: str, wait: bool, as_json: bool, **signing: Any) -> int:
+def rollback(run: str, wait: bool, as_json: bool, yes: bool, **signing: Any) -> int:
     """Undo every effect of a run, newest first.
+
+    On a terminal it shows the effects first, and asks.
 
     Also after the run is done: the release before it serves again, and the merge is reverted. One that could not be
     undone stops the rollback: mend what its message names, then `phasegate resume` continues from there. After a
     migration that cannot be undone there is no way back, and this refuses.
     """
-    return _request("rollback", run, wait=wait, as_json=as_json, **signing)
+    return _request("rollback", run, wait=wait, as_json=as_json, yes=yes, **signing)
 
 
 def _request(
@@ -72,13 +82,15 @@ def _request(
     *,
     wait: bool,
     as_json: bool,
+    yes: bool = False,
     **signing: Any,
 ) -> int:
+    from phasegate.flows.cli.actions.confirm import asks_first, confirmed, print_undoing
     from phasegate.flows.cli.actions.handoff import follow, hand_to_engine, print_result
     from phasegate.flows.cli.actions.signing import command_giver
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.runs.reversibility import require_reversible
+    from phasegate.flows.runs.reversibility import effects_to_undo, require_reversible
     from phasegate.flows.views.branches import run_branches
     from phasegate.flows.views.report import report
 
@@ -88,14 +100,21 @@ def _request(
             say(f"Run {run.id} is rolled back already: there is nothing left to undo.", as_json=as_json)
             return print_result(session, run.id, as_json=as_json)
         position = session.ledger.newest(run.id).position
+        effects: list[Effect] = []
+        asks = request in _UNDOING and not signing.get("printing") and asks_first(yes=yes, as_json=as_json)
         if request in _UNDOING:
             require_reversible(session.ledger, run.id, request)
+            effects = effects_to_undo(session.ledger, run.id, "cancelled" if request == "cancel" else "")
+        if asks and not confirmed(run.id, request, effects):
+            return 1
         if (giver := command_giver(session, run, request, signing)) is None:
             return 0
         if request == "resume":
             session.ledger.runs.resume(run.id, actor=giver.name, signature=giver.signature)
         else:
             session.ledger.runs.ask(run.id, request, actor=giver.name, signature=giver.signature)
+        if request in _UNDOING and not asks:
+            print_undoing(run.id, effects, as_json=as_json)
         say(_SAID[request].format(run=run.id), as_json=as_json)
         hand_to_engine(session, run.id, as_json=as_json)
         if wait:

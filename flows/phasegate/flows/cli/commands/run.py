@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from phasegate.flows.cli.options import example, json_option
+from phasegate.flows.cli.options import example, json_option, key_option
 
 _GATES = ("prd", "change", "release", "promotion")
 
@@ -29,6 +29,7 @@ _GATES = ("prd", "change", "release", "promotion")
     help="Approve this gate in advance, as your standing decision; may be repeated.",
 )
 @click.option("--detach", is_flag=True, help="Return as soon as the run is accepted and handed over.")
+@key_option
 @json_option
 def run(
     ticket: str,
@@ -37,6 +38,7 @@ def run(
     rehearse: Path | None,
     approve: tuple[str, ...],
     detach: bool,
+    key: Path | None,
     as_json: bool,
 ) -> int:
     """Take a ticket through the lifecycle, to the next gate or to the end.
@@ -54,7 +56,7 @@ def run(
     from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
     from phasegate.flows.views.report import report
 
-    request = KickoffRequest(ticket, repo, model, rehearse, approve)
+    request = KickoffRequest(ticket, repo, model, rehearse, approve, key)
     with opened() as session:
         accepted = kick_off(
             request,

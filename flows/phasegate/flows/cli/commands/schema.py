@@ -14,8 +14,8 @@ from phasegate.infra.errors import UsageError
 def schema(name: str | None, as_json: bool) -> None:
     """Print the JSON Schema of what phasegate reads and writes.
 
-    Every artifact, the drafts agents hand in, the rehearsal script and phasegate.toml. One JSON document, {name:
-    schema}; with NAME that schema alone.
+    Every artifact, the drafts agents hand in, the rehearsal script, phasegate.toml, and the documents of --json: NAME
+    run-report is that of `show`, `run` and `watch`. One JSON document, {name: schema}; with NAME that schema alone.
     """
     from phasegate.flows.cli.output import document
     from phasegate.flows.views.artifact_types import schemas

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.flows.cli.options import example, json_option, pager_option, run_argument
 
 
 @click.command(
@@ -27,8 +27,9 @@ from phasegate.flows.cli.options import example, json_option, run_argument
 @click.option(
     "--follow-up", is_flag=True, help="Print the ticket its incident drafts, to be run next, and nothing else."
 )
+@pager_option
 @json_option
-def show(run: str, charts: Path | None, follow_up: bool, as_json: bool) -> None:
+def show(run: str, charts: Path | None, follow_up: bool, no_pager: bool, as_json: bool) -> None:
     """Show a run, and what its gate asks.
 
     Its attempts, decisions and effects, tokens and cost, and the page of the gate it waits at. RUN is an id, the
@@ -42,7 +43,7 @@ def show(run: str, charts: Path | None, follow_up: bool, as_json: bool) -> None:
         if charts is None and not follow_up:
             from phasegate.flows.cli.actions.gate_page import print_run
 
-            print_run(session, run_id, as_json=as_json)
+            print_run(session, run_id, as_json=as_json, pager=not no_pager)
             return
         run_report = report(session.ledger, run_id)
     if charts is not None:

@@ -40,7 +40,7 @@ def steer(run: str, message: str, now: bool, as_json: bool, **signing: Any) -> i
     from phasegate.flows.cli.views.event_text import attempt_name
 
     with opened() as session:
-        record, text = session.run(run), without_secrets(_text(message))
+        record, text = session.run(run), without_secrets(_text(message, "steer"))
         if (giver := command_giver(session, record, "steer", signing, text=text, urgent=now)) is None:
             return 0
         queued = session.ledger.messages.queue(
@@ -81,7 +81,7 @@ def answer(run: str, message: str, wait: bool, as_json: bool, **signing: Any) ->
     from phasegate.flows.cli.session import opened
 
     with opened() as session:
-        record, text = session.run(run), without_secrets(_text(message))
+        record, text = session.run(run), without_secrets(_text(message, "answer"))
         position = session.ledger.newest(record.id).position
         question = next((question.id for question in session.ledger.questions.open(record.id)), "")
         if (giver := command_giver(session, record, "answer", signing, question=question, text=text)) is None:
@@ -96,7 +96,7 @@ def answer(run: str, message: str, wait: bool, as_json: bool, **signing: Any) ->
         return 0
 
 
-def _text(message: str) -> str:
+def _text(message: str, command: str) -> str:
     """The message of a person, from the argument or from standard input.
 
     Raises:
@@ -108,7 +108,7 @@ def _text(message: str) -> str:
     except UnicodeError as error:
         raise UsageError("the message is not UTF-8 text") from error
     if not text or "\0" in text:
-        raise UsageError("there is no message to pass on", remedy='Say something: phasegate steer latest "…"')
+        raise UsageError("there is no message to pass on", remedy=f'Say something: phasegate {command} RUN "…"')
     if len(text) > _LONGEST:
         raise UsageError(
             f"the message has {len(text)} characters, and an agent is told {_LONGEST} at most",

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import reason_text
-from phasegate.flows.cli.views.run_page import seconds_text, stage_name, status_text, table
+from phasegate.flows.cli.views.run_page import stage_name
 from phasegate.flows.cli.views.summaries import summary
+from phasegate.flows.cli.views.tables import seconds_text, status_text, table
 from phasegate.flows.views.report import RunReport, StageReport
 
 

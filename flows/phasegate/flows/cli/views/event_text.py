@@ -105,6 +105,8 @@ def _anything(event: Event) -> str:
 
 def _run_status(event: Event) -> str:
     why = reason_text(event.payload.get("reason"))
+    if why.startswith(event.kind.removeprefix("run.").replace("-", " ")):
+        return f"run {why}"  # such as: rolled back on a person's request
     return f"run {event.kind.removeprefix('run.')}{f': {why}' if why else ''}"
 
 
@@ -119,7 +121,7 @@ def _decided(event: Event) -> str:
     standing = (
         ", in advance" if payload.get("standing") else ", for the rest of the stage" if payload.get("for_stage") else ""
     )
-    note = f": {payload['note']}" if payload.get("note") else ""
+    note = f": {payload['note']}" if payload.get("note") and not payload.get("standing") else ""
     return f"gate {past} by {event.actor}{standing}{note}"
 
 
@@ -289,7 +291,7 @@ _DESCRIPTIONS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     EventKind.GATE_DECIDED: ("▸", _decided, False),
     EventKind.GATE_REHEARSED: ("▸", _template("gate {gate} passed as recorded: {verdict}"), False),
     EventKind.GATE_SKIPPED: ("▸", _template("gate {gate} is off: {reason}"), False),
-    EventKind.GATE_CARRIED: ("▸", _template("gate passed by the earlier run's answer to the same question"), False),
+    EventKind.GATE_CARRIED: ("▸", _template("gate passed: the earlier run's approval is of the same subject"), False),
     EventKind.APPROVAL_CARRIED: ("✓", _template("gate {name}: {why}"), False),
     EventKind.APPROVAL_LAPSED: ("◆", _template("gate {name}: {why}"), False),
     EventKind.GATE_OVERRIDDEN: ("▸", _overridden, False),
@@ -301,7 +303,7 @@ _DESCRIPTIONS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     EventKind.GATE_OUTDATED: ("◆", _template("gate closed: {why}"), False),
     EventKind.GATE_EXPIRED: ("◆", _template("gate closed: nobody decided in time"), False),
     EventKind.EFFECT_INTENDED: ("·", _template("about to make effect {kind}; undone by: {compensation}"), True),
-    EventKind.EFFECT_ADOPTED: ("✓", _effect("effect {} is in the world already"), False),
+    EventKind.EFFECT_ADOPTED: ("✓", _effect("effect {} was made by the earlier run, and is adopted"), False),
     EventKind.EFFECT_REHEARSED: ("·", _template("would have made effect {kind}; undone by: {compensation}"), False),
     EventKind.EFFECT_DONE: ("✓", _effect("effect {} made"), False),
     EventKind.EFFECT_UNDONE: ("✓", _effect("effect {} undone"), False),

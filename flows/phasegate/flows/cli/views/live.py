@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -19,12 +19,15 @@ from phasegate.flows.cli.output import console
 from phasegate.flows.cli.sanitize import one_line
 from phasegate.flows.cli.views.event_text import EventLine, describe
 from phasegate.flows.cli.views.follow import Watcher
-from phasegate.flows.cli.views.run_page import cost_text, seconds_text, status_text
+from phasegate.flows.cli.views.run_page import cost_text
+from phasegate.flows.cli.views.tables import seconds_text, status_text, work_text
+from phasegate.flows.views.pending import waiting_times
 from phasegate.flows.views.progress import progress_of
 from phasegate.flows.views.report import usage_report
 from phasegate.infra.ledger import Attempt, Event, Ledger, Run
 
 _RECENT = 8
+_LEAST_ROWS = 3
 _REFRESH_PER_SECOND = 8
 _TICKS = {"finished": ("✓", "green"), "failed": ("✗", "red")}
 
@@ -73,11 +76,16 @@ class LiveView:
         """Draw the whole view again."""
         lines = [describe(event, self._ledger) for event in news]
         self._recent += [line for line in lines if not line.detail]
-        self._live.update(Group(self._head(run), self._stages(run), *self._steps()))
+        head, screen = self._head(run), self._live.console
+        rows = max(_LEAST_ROWS, screen.size.height - len(head.wrap(screen, screen.size.width)) - 1)
+        recent = min(len(self._recent), max(1, rows // 3))
+        self._live.update(Group(head, self._stages(run, rows - recent), *self._steps(recent)))
 
     def _head(self, run: Run) -> Text:
         usage = usage_report(self._ledger.exchanges.usage(run.id))
-        elapsed = seconds_text(run.created_at, run.finished_at or datetime.now(UTC))
+        ledger = self._ledger
+        waits = waiting_times(ledger.gates.list(run.id), ledger.gates.decisions(run.id), ledger.questions.list(run.id))
+        elapsed = work_text(run.created_at, run.finished_at or datetime.now(UTC), waits).replace("\n", " ")
         head = Text.assemble((one_line(run.title), "bold"), f"\nrun {run.id} · ", status_text(run.status))
         head.append(
             f" · {elapsed} · {usage.tokens:,} tokens · {cost_text(usage, rehearsed=bool(run.options.rehearsal))}"
@@ -90,16 +98,17 @@ class LiveView:
             head.append(f"\n◆ waits for an answer: {one_line(question.text, 200)}", style="bold yellow")
         return head
 
-    def _stages(self, run: Run) -> Table:
+    def _stages(self, run: Run, rows: int) -> Table:
+        """The attempts in a number of rows: the latest, and each that runs."""
         grid = Table.grid(padding=(0, 2))
-        for attempt in self._ledger.attempts.list(run.id):
+        for attempt in shown_attempts(self._ledger.attempts.list(run.id), rows):
             name = f"{attempt.stage} ({attempt.part})" if attempt.part else attempt.stage
             grid.add_row(
                 self._mark(attempt),
-                Text(name),
-                Text(f"attempt {attempt.number}", style="dim"),
+                Text(name, no_wrap=True, overflow="ellipsis"),
+                Text(f"attempt {attempt.number}", style="dim", no_wrap=True),
                 seconds_text(attempt.started_at, attempt.finished_at or datetime.now(UTC)),
-                Text(one_line(attempt.model, 40), style="dim"),
+                Text(one_line(attempt.model, 40), style="dim", no_wrap=True, overflow="ellipsis"),
             )
         return grid
 
@@ -108,9 +117,17 @@ class LiveView:
             return Text(*_TICKS[attempt.status])
         return self._spinners.setdefault(attempt.id, Spinner("dots", style="cyan"))
 
-    def _steps(self) -> Iterator[Text]:
-        for line in self._recent:
+    def _steps(self, count: int) -> Iterator[Text]:
+        for line in list(self._recent)[-count:] if count else []:
             yield Text(str(line), style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def shown_attempts(attempts: Sequence[Attempt], rows: int) -> list[Attempt]:
+    """Attempts to show in a number of rows, in their order: those that run first of all, then the latest."""
+    running = [attempt for attempt in attempts if attempt.status not in _TICKS]
+    ended = [attempt for attempt in attempts if attempt.status in _TICKS]
+    kept = {attempt.id for attempt in [*reversed(running), *reversed(ended)][: max(rows, 0)]}
+    return [attempt for attempt in attempts if attempt.id in kept]
 
 
 @contextmanager

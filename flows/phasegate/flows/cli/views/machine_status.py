@@ -16,6 +16,7 @@ from phasegate.flows.cli.views.remote_services import Unreachable, remote_servic
 from phasegate.flows.cli.views.run_table import runs_table
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
+from phasegate.flows.views.pending import Pending, pending
 from phasegate.flows.views.progress import RolloutProgress, progress_of
 from phasegate.infra.deploy.process.services import services
 from phasegate.infra.deploy.target import LiveRelease, TargetState
@@ -30,7 +31,7 @@ class Machine:
         engine: The engine; None if none is up.
         login_url: Link that logs a browser in to Prefect's pages, once and within five minutes.
         runs: Every run that continues or waits for a person, newest first.
-        open_gates: Run id to the gates it waits at.
+        waits: Run id to its open gates and questions.
         services: All services that were released from this state folder, on any target.
         unreachable: The services whose target does not say what serves.
         progress: Run id to the progress of its rollout, if it has one.
@@ -39,7 +40,7 @@ class Machine:
     engine: EngineInfo | None
     login_url: str
     runs: list[Run]
-    open_gates: dict[str, list[str]]
+    waits: dict[str, Pending]
     services: list[TargetState]
     unreachable: list[Unreachable]
     progress: dict[str, RolloutProgress]
@@ -51,7 +52,8 @@ class Machine:
             "runs": [
                 {
                     **run.model_dump(mode="json"),
-                    "open_gates": self.open_gates.get(run.id, []),
+                    "open_gates": self.waits[run.id].names,
+                    "asks": self.waits[run.id].asks,
                     "progress": self.progress[run.id].model_dump(mode="json") if run.id in self.progress else None,
                 }
                 for run in self.runs
@@ -64,14 +66,14 @@ class Machine:
 def look(session: Session) -> Machine:
     """Look at everything, once."""
     runs = session.ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
-    gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
+    waits = {run.id: pending(session.ledger, run) for run in runs}
     targets = [*services(session.settings.home), *remote_services(session)]
     states = [target for target in targets if isinstance(target, TargetState)]
     unreachable = [target for target in targets if isinstance(target, Unreachable)]
     progress = {run.id: latest for run in runs if (latest := progress_of(session.ledger, run)) is not None}
     engine = control.status(session.settings)
     login_url = "" if engine is None else control.login_link(session.settings, engine)
-    return Machine(engine, login_url, runs, gates, states, unreachable, progress)
+    return Machine(engine, login_url, runs, waits, states, unreachable, progress)
 
 
 def engine_text(machine: Machine) -> str:
@@ -90,9 +92,9 @@ def page(machine: Machine) -> Group:
 
 def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
     if machine.runs:
-        yield runs_table(machine.runs, machine.open_gates)
+        yield runs_table(machine.runs, machine.waits)
     else:
-        yield Text("No run goes on or waits for anybody.")
+        yield Text("No run is at work, and none waits for a person.")
     for run_id, progress in machine.progress.items():
         yield Text(f"{run_id}, {progress.stage}: {one_line(progress.text, 300)}")
     for state in machine.services:

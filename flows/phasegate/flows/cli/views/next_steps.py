@@ -7,10 +7,11 @@ import shlex
 from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text
 from phasegate.flows.views.branches import RunBranches
-from phasegate.flows.views.follow_up import follow_up
+from phasegate.flows.views.pending import approvals_text
 from phasegate.flows.views.report import RunReport
 from phasegate.infra.errors import FormatUnknown, PastPivot
 from phasegate.infra.ledger import Gate
+from phasegate.infra.workspace.repository import integration_branch
 
 
 def next_steps(report: RunReport, branches: RunBranches, *, shown: bool = False) -> list[str]:
@@ -26,17 +27,19 @@ def next_steps(report: RunReport, branches: RunBranches, *, shown: bool = False)
     why = f": {reason}" if reason else "."
     look = [] if shown else [f"See it with `phasegate show {run}`."]
     remedy = str((report.reason or {}).get("remedy") or "")
+    failures = [] if shown else _failures(report)
+    undone = [*_reverted(branches), *_adopted(report)]
     steps = {
         "done": [_served(report), *_merged(branches), *look],
-        "failed": [f"Failed{why}", *_go_on(run, remedy)],
-        "needs-operator": [f"Needs an operator{why}", *_go_on(run, remedy)],
+        "failed": [f"Failed{why}", *failures, *_go_on(run, remedy)],
+        "needs-operator": [f"Needs an operator{why}", *failures, *_go_on(run, remedy)],
         "paused": [f"Paused{why}", f"Continue with `phasegate resume {run}`."],
-        "rolled-back": [f"Rolled back{why}", *_reverted(branches), *look, *_what_follows(report)],
-        "rejected": [_rejected(report) or f"Rejected{why}", *_reverted(branches), *look],
-        "cancelled": [f"Cancelled{why}", *_reverted(branches), *look],
+        "rolled-back": [f"Rolled back{why}", *undone, *look, *_what_follows(report)],
+        "rejected": [_rejected(report) or f"Rejected{why}", *undone, *look],
+        "cancelled": [f"Cancelled{why}", *undone, *look],
     }
     if status == "waiting":
-        return _waiting(report, shown=shown)
+        return _waiting(report, branches, shown=shown)
     if (report.reason or {}).get("code") == FormatUnknown.code:  # resuming is what cannot be done
         return [
             f"Needs an operator{why}",
@@ -50,12 +53,28 @@ def next_steps(report: RunReport, branches: RunBranches, *, shown: bool = False)
     return steps.get(status, [f"Run {run} goes on. Follow it with `phasegate watch {run}`."])
 
 
+def _failures(report: RunReport) -> list[str]:
+    """Lines on the criteria that the latest grade failed, each with the first line of its message."""
+    grade = report.latest("evidence")
+    lines: list[str] = []
+    for criterion in grade.content["criteria"] if grade and grade.content.get("verdict") == "failed" else ():
+        if criterion["status"] == "failed":
+            message = next((line for line in str(criterion.get("message", "")).splitlines() if line.strip()), "")
+            lines.append(f"  ✗ {one_line(criterion['id'], 20)}: {one_line(criterion['statement'], 300)}")
+            lines += [f"      {one_line(message, 300)}"] if message else []
+    return lines
+
+
 def _served(report: RunReport) -> str:
     served = f" The service answers on {sanitize(report.release.url)}" if report.release else ""
-    return f"Done: {one_line(report.title)}.{served}"
+    return f"Done: {one_line(report.title).rstrip('.')}.{served}"
 
 
 def _what_follows(report: RunReport) -> list[str]:
+    if report.latest("incident") is None:
+        return []
+    from phasegate.flows.views.follow_up import follow_up
+
     if not follow_up(report):
         return []
     file = "follow-up.md"
@@ -82,6 +101,18 @@ def _reverted(branches: RunBranches) -> list[str]:
     lines = [f"The merge is reverted on {reverted}."]
     if branches.base_has_merge and reverted != base:
         lines.append(f"{base} still has the change: bring the revert over with `git merge {reverted}`.")
+    return lines
+
+
+def _adopted(report: RunReport) -> list[str]:
+    """Lines on the effects that an ended replay had adopted: those that stay, and those that are undone with it."""
+    lines: list[str] = []
+    for run in dict.fromkeys(sanitize(effect.run_id) for effect in report.adopted):
+        effects = [effect for effect in report.adopted if effect.run_id == run]
+        stay = ", ".join(sanitize(effect.kind) for effect in effects if effect.status != "undone")
+        undone = ", ".join(sanitize(effect.kind) for effect in reversed(effects) if effect.status == "undone")
+        lines += [f"Undone with it, of run {run}: {undone}."] if undone else []
+        lines += [f"Run {run} keeps what it did: {stay}. `phasegate rollback {run}` undoes it."] if stay else []
     return lines
 
 
@@ -113,10 +144,10 @@ def _capital(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}"
 
 
-def _waiting(report: RunReport, *, shown: bool) -> list[str]:
+def _waiting(report: RunReport, branches: RunBranches, *, shown: bool) -> list[str]:
     gate = report.open_gate
     if gate is not None:
-        return _at_gate(report, gate, shown=shown)
+        return _at_gate(report, branches, gate, shown=shown)
     question = report.open_question
     if question is None:
         return [f"Run {report.id} waits."]
@@ -128,12 +159,23 @@ def _waiting(report: RunReport, *, shown: bool) -> list[str]:
     ]
 
 
-def _at_gate(report: RunReport, gate: Gate, *, shown: bool) -> list[str]:
+def _merge_ahead(report: RunReport, branches: RunBranches, gate: Gate) -> list[str]:
+    """Line on the branch that an approval of gate `change` merges into; none at other gates."""
+    if gate.gate != "change" or not report.integrates:
+        return []
+    base = sanitize(branches.base)
+    branch = f"{sanitize(integration_branch(branches.base))} where {base} is checked out, else into {base}"
+    return [f"An approval merges the change into {branch}."]
+
+
+def _at_gate(report: RunReport, branches: RunBranches, gate: Gate, *, shown: bool) -> list[str]:
     run, name = report.id, gate.gate
     look = [] if shown else [f"  phasegate show {run}"]
     look += [f"  phasegate diff {run}"] if name in {"change", "release"} else []
     return [
-        f"Waiting at gate {name} until {gate.expires_at.astimezone():%Y-%m-%d %H:%M}.",
+        f"Waiting at gate {name} until {gate.expires_at.astimezone():%Y-%m-%d %H:%M %Z}; then the gate opens anew.",
+        *([sanitize(text)] if (text := approvals_text(gate, report.decisions)) else []),
+        *_merge_ahead(report, branches, gate),
         *(["Look at what is asked:", *look] if look else []),
         "Then decide:" if look else "Decide:",
         *(f"  {line.format(run=run, gate=name)}" for line in _accepting(report, gate) or _DECISIONS.get(name, _ANY)),

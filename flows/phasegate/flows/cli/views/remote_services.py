@@ -9,17 +9,17 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from phasegate.flows.cli.session import Session
-from phasegate.flows.runs.inputs import StoredPolicy
-from phasegate.infra.deploy.open import open_target
 from phasegate.infra.deploy.process.services import service_name
 from phasegate.infra.deploy.target import TargetState
 from phasegate.infra.errors import PhasegateError
 from phasegate.infra.ledger import Run
-from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.settings import Settings
-from phasegate.infra.workspace import Repository
+
+if TYPE_CHECKING:
+    from phasegate.infra.policy.deploy import DeployPolicy
 
 _LIMIT_SECONDS = 10.0
 
@@ -41,7 +41,8 @@ class Unreachable:
 
 def remote_services(session: Session) -> list[TargetState | Unreachable]:
     """Current releases of the repositories whose latest release went to another target than `process`."""
-    releases = [(run, deploy) for run in _latest(session) if (deploy := _deploy(session, run)).target != "process"]
+    runs = [run for run in _latest(session) if _target(session, run) != "process"]
+    releases = [(run, _deploy(session, run)) for run in runs]
     states = asyncio.run(_all(session.settings, releases)) if releases else []
     return sorted(states, key=lambda state: state.service)
 
@@ -55,7 +56,15 @@ def _latest(session: Session) -> Iterable[Run]:
     return runs.values()
 
 
+def _target(session: Session, run: Run) -> str:
+    """Name of a run's target, from its stored policy as it is written: most runs have the default."""
+    policy: dict[str, Any] = session.ledger.artifacts.json(run.policy)["policy"]
+    return str(policy.get("deploy", {}).get("target", "process"))
+
+
 def _deploy(session: Session, run: Run) -> DeployPolicy:
+    from phasegate.flows.runs.inputs import StoredPolicy
+
     return session.ledger.artifacts.get(run.policy, StoredPolicy).policy.deploy
 
 
@@ -64,6 +73,9 @@ async def _all(settings: Settings, releases: Iterable[tuple[Run, DeployPolicy]])
 
 
 async def _state(settings: Settings, run: Run, deploy: DeployPolicy) -> TargetState | Unreachable:
+    from phasegate.infra.deploy.open import open_target
+    from phasegate.infra.workspace.repository import Repository
+
     repository = Path(run.repository)
     service = service_name(repository)
     with tempfile.TemporaryDirectory(prefix="status-", dir=settings.scratch) as scratch:

@@ -7,47 +7,28 @@ taken for markup or reaches the terminal as a command.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from rich import box
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, RenderResult
-from rich.markdown import Markdown
+from rich.console import ConsoleRenderable, Group
 from rich.rule import Rule
-from rich.segment import Segment
-from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from phasegate.flows.cli.output import for_terminal
 from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text, receipt
 from phasegate.flows.cli.views.next_steps import next_steps
+from phasegate.flows.cli.views.summaries import counted
+from phasegate.flows.cli.views.tables import status_text, table, work_text
 from phasegate.flows.views.artifact_types import markdown
 from phasegate.flows.views.branches import RunBranches
+from phasegate.flows.views.pending import approvals_text, waiting_times
 from phasegate.flows.views.report import RunReport, StageReport, UsageReport
-from phasegate.infra.inert_markdown import inert_markdown
 from phasegate.infra.ledger import Gate
 
-STATUS_STYLE = {
-    "finished": "green",
-    "adopted": "green",
-    "done": "green",
-    "approved": "green",
-    "failed": "red",
-    "rejected": "red",
-    "cancelled": "red",
-    "stuck": "bold red",
-    "rolled-back": "yellow",
-    "undone": "yellow",
-    "waiting": "bold yellow",
-    "open": "bold yellow",
-    "paused": "yellow",
-    "needs-operator": "bold yellow",
-    "running": "cyan",
-    "accepted": "cyan",
-}
 _COMMIT, _SHORT_COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}$"), r"\1"
 _SHORT = 19  # `sha256:` and twelve digits, as gates name digests
 
@@ -66,45 +47,6 @@ def cost_text(usage: UsageReport, *, unknown: str = "price unknown", rehearsed: 
     return f"{'would cost ' if rehearsed else ''}${usage.cost_usd:.4f}{' + unknown' if usage.unpriced else ''}"
 
 
-def seconds_text(start: datetime, end: datetime | None) -> str:
-    """A length of time in a few characters."""
-    if end is None:
-        return "…"
-    seconds = (end - start).total_seconds()
-    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def status_text(status: str) -> Text:
-    """A status word in its colour."""
-    return Text(status, style=STATUS_STYLE.get(status, ""))
-
-
-@dataclass(frozen=True)
-class PlainMarkdown:
-    """Markdown from a ticket, a model or a tool, rendered as text: nothing that is written in it is left out."""
-
-    source: str
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render, then clean each segment: an entity such as `&#x202e;` is only a character by now."""
-        for segment in console.render(Markdown(inert_markdown(self.source), hyperlinks=False), options):
-            style = segment.style.update_link(None) if segment.style else Style.null()
-            yield Segment(sanitize(segment.text), style)
-
-
-def table(*headers: str, whole: tuple[str, ...] = ()) -> Table:
-    """An empty table in the house's looks, narrow enough for 80 columns.
-
-    Args:
-        headers: The columns.
-        whole: Those whose lines are never broken.
-    """
-    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="dim")
-    for header in headers:
-        rows.add_column(header, overflow="fold", no_wrap=header in whole)
-    return rows
-
-
 def page(report: RunReport, branches: RunBranches) -> Group:
     """The whole of a run, with the open gate's page at the end."""
     parts: list[ConsoleRenderable] = [_head(report, branches)]
@@ -118,12 +60,20 @@ def page(report: RunReport, branches: RunBranches) -> Group:
     if report.effects:
         parts.append(_effects(report))
     if (incident := report.latest("incident")) is not None:
-        parts += [Rule(Text("incident")), PlainMarkdown(markdown(incident.kind, incident.content)), Rule()]
+        parts += [Rule(Text("incident")), _drawn(incident.kind, incident.content), Rule()]
     parts += _failed_grade(report)
     parts += _checks(report)
     parts += _gate_page(report) if report.open_gate is not None else _cautions(report)
-    parts.append(Text("\n".join(next_steps(report, branches, shown=True))))
+    steps = for_terminal("\n".join(next_steps(report, branches, shown=True)), sys.stdout)
+    parts.append(Text(steps, no_wrap=True, overflow="ignore"))  # commands to copy are not broken
     return Group(*parts)
+
+
+def _drawn(kind: str, content: Mapping[str, Any]) -> ConsoleRenderable:
+    """An artifact as a person reads it; what draws Markdown is loaded where there is some."""
+    from phasegate.flows.cli.views.plain_markdown import PlainMarkdown
+
+    return PlainMarkdown(markdown(kind, content))
 
 
 def gate_questions(report: RunReport) -> Group:
@@ -135,6 +85,7 @@ def stages_table(report: RunReport) -> Table:
     """Table of a run's attempts."""
     headers = ("stage", "attempt", "status", "made", "model", "tokens\ncost", "time")
     rows = table(*headers, whole=(*headers[:4], *headers[5:]))
+    waits = waiting_times(report.gates, report.decisions, report.questions)
     for stage in report.stages:
         artifact = stage.artifact
         rows.add_row(
@@ -144,7 +95,7 @@ def stages_table(report: RunReport) -> Table:
             Text(f"{sanitize(artifact.kind)}\n{artifact.digest.removeprefix('sha256:')[:12]}" if artifact else ""),
             Text("\n".join(one_line(model, 40) for model in stage.models)),
             f"{stage.usage.tokens:,}\n{cost_text(stage.usage, unknown='price ?')}" if stage.usage.turns else "–",
-            seconds_text(stage.started_at, stage.finished_at),
+            work_text(stage.started_at, stage.finished_at, waits),
         )
     return rows
 
@@ -156,6 +107,7 @@ def stage_name(stage: StageReport, between: str = " ") -> str:
 
 def _head(report: RunReport, branches: RunBranches) -> Text:
     title = Text.assemble((one_line(report.title), "bold"), "\n", f"run {report.id} · ", status_text(report.status))
+    title.append(f" {report.pending.text}" if report.pending.text else "")
     if why := one_line(reason_text(report.reason), 700):
         title.append(f": {why}")
     title.append(
@@ -164,7 +116,8 @@ def _head(report: RunReport, branches: RunBranches) -> Text:
     )
     cost = cost_text(report.usage, rehearsed=bool(report.options.rehearsal))
     title.append(
-        f"\n{report.usage.tokens:,} tokens in {report.usage.turns} turns · {cost} · policy {short(report.policy)}"
+        f"\n{report.usage.tokens:,} tokens in {counted(report.usage.turns, 'turn')} · {cost} · "
+        f"policy {short(report.policy)}"
     )
     if origin := _origin(report):
         title.append(f"\n{origin}")
@@ -206,20 +159,22 @@ def _failed_grade(report: RunReport) -> list[ConsoleRenderable]:
     latest = report.latest("evidence")
     if latest is None or latest.content.get("verdict") != "failed" or report.open_gate is not None:
         return []
-    return [Rule(Text("why the grade failed")), PlainMarkdown(markdown(latest.kind, latest.content)), Rule()]
+    return [Rule(Text("why the grade failed")), _drawn(latest.kind, latest.content), Rule()]
 
 
 def _said(report: RunReport) -> Table:
     """Table of messages, questions and answers between people and agents, with the receipts."""
-    rows = table("from", "said", "receipt")
+    lines: list[tuple[datetime, str, str, str]] = []
     for message in report.messages:
         urgent = " (at once)" if message.urgent else ""
-        rows.add_row(Text(sanitize(message.sender)), Text(one_line(message.text, 400)), Text(receipt(message) + urgent))
+        lines.append((message.queued_at, message.sender, message.text, receipt(message) + urgent))
     for question in report.questions:
-        rows.add_row(Text(attempt_name(question.id)), Text(one_line(question.text, 400)), Text("asked"))
-        if question.answer is not None:
-            by = sanitize(question.answered_by)
-            rows.add_row(Text(by), Text(one_line(question.answer, 400)), Text("answered"))
+        lines.append((question.asked_at, attempt_name(question.id), question.text, "asked"))
+        if question.answer is not None and question.answered_at is not None:
+            lines.append((question.answered_at, question.answered_by, question.answer, "answered"))
+    rows = table("from", "said", "receipt")
+    for _, sender, text, state in sorted(lines, key=lambda line: line[0]):
+        rows.add_row(Text(sanitize(sender)), Text(one_line(text, 400)), Text(state))
     return rows
 
 
@@ -229,8 +184,9 @@ def _decisions(report: RunReport) -> Table:
     for decision in report.decisions:
         gate = gates[decision.gate_id]
         by = f"{sanitize(decision.approver)} ({decision.identity}{', in advance' if decision.standing else ''})"
+        note = "" if decision.standing else one_line(decision.note, 200)
         verdict = f"{decision.verdict} (override)" if decision.override else decision.verdict
-        rows.add_row(gate.gate, verdict, Text(by), short(decision.subject_digest), Text(one_line(decision.note, 200)))
+        rows.add_row(gate.gate, verdict, Text(by), short(decision.subject_digest), Text(note))
     return rows
 
 
@@ -268,11 +224,12 @@ def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
     return [
         Rule(Text(f"gate {gate.gate}")),
         *_authority(report, gate),
-        Text(f"asks about: {about}\nsubject {short(gate.subject_digest)}", style="dim"),
+        *([Text(sanitize(text))] if (text := approvals_text(gate, report.decisions)) else []),
         *([Text(f"now: {one_line(report.progress.text, 300)}", style="cyan")] if report.progress else []),
         *_asked(report),
         *_warnings(report),
         *_cautions(report),
+        Text(f"An approval counts for exactly this: {about}\nsubject {short(gate.subject_digest)}", style="dim"),
         Rule(),
     ]
 
@@ -312,4 +269,4 @@ def _cautions(report: RunReport) -> Iterator[Text]:
 def _asked(report: RunReport) -> Iterator[ConsoleRenderable]:
     gate = report.open_gate
     for artifact in report.artifacts_of(gate) if gate else ():
-        yield PlainMarkdown(markdown(artifact.kind, artifact.content))
+        yield _drawn(artifact.kind, artifact.content)

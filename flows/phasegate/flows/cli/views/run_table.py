@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from phasegate.flows.cli.sanitize import one_line, sanitize
-from phasegate.flows.cli.views.run_page import status_text, table
+from phasegate.flows.cli.views.tables import status_text, table
+from phasegate.flows.views.pending import Pending
 from phasegate.infra.ledger import Run
 
 
-def runs_table(
-    runs: Sequence[Run], open_gates: Mapping[str, Sequence[str]], asking: Collection[str] = frozenset()
-) -> Table:
+def runs_table(runs: Sequence[Run], waits: Mapping[str, Pending]) -> Table:
     """Table of runs.
 
     Args:
         runs: The runs, in the order of the rows.
-        open_gates: Run id to the names of the gates it waits at.
-        asking: The ids of runs whose agent has asked something.
+        waits: Run id to the open gates and questions of the run.
     """
     rows = table("run", "ticket", "status", "asked for by", "began", whole=("run", "began"))
     for run in runs:
         status = status_text(run.status)
-        if gates := open_gates.get(run.id):
-            status.append(f" at {', '.join(gates)}")
-        if run.id in asking:
-            status.append(" for an answer")
+        if text := waits[run.id].text:
+            status.append(f" {text}")
         rows.add_row(
             Text(run.id, no_wrap=True),
             Text(one_line(run.title, 60)),

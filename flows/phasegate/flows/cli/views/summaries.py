@@ -12,8 +12,13 @@ def summary(kind: str, content: Mapping[str, Any]) -> str:
     return tell(content) if tell else kind.replace("-", " ")
 
 
+def counted(count: int, name: str) -> str:
+    """A number of things: `1 turn`, `2 turns`."""
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
 def _counted(things: list[Any], name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+    return counted(len(things), name)
 
 
 def _grade(content: Mapping[str, Any]) -> str:

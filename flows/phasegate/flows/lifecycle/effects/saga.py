@@ -20,7 +20,7 @@ from phasegate.flows.lifecycle.effects.migrations import PivotPerformer, route_a
 from phasegate.flows.lifecycle.effects.performers import PERFORMERS, Facts
 from phasegate.flows.lifecycle.intent import Intent
 from phasegate.flows.runs.audit_bundle import require_published_chain
-from phasegate.flows.runs.reversibility import effects_with_adopted, irreversible_effects, past_pivot
+from phasegate.flows.runs.reversibility import effects_to_undo, irreversible_effects, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
     BranchMoved,
@@ -116,7 +116,8 @@ async def roll_back(
         The compensations, each retried; a repeat continues where the last one stopped. Where nothing can be undone, the
         current release gets all the traffic.
     """
-    effects = [effect for effect in effects_with_adopted(run.ledger, run.id) if only is None or effect.key in only]
+    undoable = effects_to_undo(run.ledger, run.id, str((ending or {}).get("status", "")))
+    effects = [effect for effect in undoable if only is None or effect.key in only]
     if pivots := [*irreversible_effects(effects), *await _maybe_made(run, effects)]:
         raise past_pivot(run.id, effects, pivots, why=why, traffic=await route_all_traffic_to_current(run, effects))
     standing = [effect for effect in reversed(effects) if effect.status != "undone"]

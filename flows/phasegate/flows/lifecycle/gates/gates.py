@@ -25,7 +25,7 @@ from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.gates.gates import CLOSED
-from phasegate.infra.policy.model import GateName, InterruptGate
+from phasegate.infra.policy.gates import GateName, InterruptGate
 
 Product = TypeVar("Product")
 Done = TypeVar("Done")

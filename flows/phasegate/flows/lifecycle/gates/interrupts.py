@@ -14,7 +14,7 @@ from phasegate.flows.runs.interrupt_decisions import subject_of
 from phasegate.flows.runs.interrupts import QUESTIONS, BudgetIncreaseRequest, PermissionRequested
 from phasegate.infra.errors import BudgetExceeded, OperatorNeeded, PermissionAsked
 from phasegate.infra.ledger.attempt_id import AttemptId
-from phasegate.infra.policy.model import InterruptGate
+from phasegate.infra.policy.gates import InterruptGate
 
 
 async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:

@@ -125,7 +125,7 @@ class LiveSource(RunSource):
         """The earlier run's effect that is in the world and need not be made again, for its stage is adopted.
 
         Effects:
-            One event that names it: rolling this run back undoes it too.
+            One event that names it, for `effects_to_undo`.
         """
         origin, ledger = self._run.origin, self._run.ledger
         if origin is None:
@@ -142,7 +142,7 @@ class LiveSource(RunSource):
 
     @override
     def _before_adopting(self, attempt: Attempt) -> None:
-        """Adopt the effects of an adopted release, so that rolling this run back undoes them."""
+        """Adopt the effects of an adopted release: a rollback of this run undoes them, since it judges the release."""
         origin, ledger = self._run.origin, self._run.ledger
         if origin is not None and attempt.part == "release":
             for effect in effects_with_adopted(ledger, origin.run):

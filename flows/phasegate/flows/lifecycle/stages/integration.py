@@ -29,6 +29,7 @@ from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.gates import CLOSED
 from phasegate.infra.workspace import ChangeSet, branch_head, merges_to, patch_id, rebase, released_change
 from phasegate.infra.workspace.change_set import code
+from phasegate.infra.workspace.repository import integration_branch
 
 REBASING, REGRADING = "rebasing", "regrading"
 """Parts of stage `testing` that a move of the branch needs."""
@@ -108,7 +109,12 @@ def _released_tree(run: RunContext, evidence: Evidence) -> str:
 def _intent(run: RunContext, change: ChangeSet, tree: str) -> Intent:
     branch = run.record.base_branch
     facts = {"change": change.digest, "branch": branch, "message": f"{run.record.title}\n\n{change.summary}"}
-    return Intent("merge", "merge", facts | ({"tree": tree} if tree else {}), f"revert the merge on {branch}")
+    return Intent(
+        "merge",
+        "merge",
+        facts | ({"tree": tree} if tree else {}),
+        f"revert the merge on the branch that has it, {branch} or {integration_branch(branch)}",
+    )
 
 
 async def _graded_on_head(

@@ -11,7 +11,7 @@ from typing import TypeVar
 from phasegate.agents.loop import Assignment, CheckpointStore, FallbackModel, run_agent
 from phasegate.agents.models.client import ModelClient
 from phasegate.agents.stage import Draft, StageAgent
-from phasegate.agents.tools import Toolbox
+from phasegate.agents.tools.toolbox import Toolbox
 from phasegate.flows.lifecycle.agent_policy import guardrails_for, sandbox_of
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext

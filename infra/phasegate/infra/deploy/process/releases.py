@@ -27,6 +27,7 @@ from phasegate.infra.system.processes import ProcessId, stop_all
 from phasegate.infra.system.trees import remove_tree
 
 _ALWAYS_INHERITED = ("HOME", "LANG")
+NO_LOG = "It wrote no log."
 _LOG_LINES = 20
 _LOG_BYTES = 4000
 _Role = Literal["service", "candidate", "release"]
@@ -135,10 +136,11 @@ class Releases:
                 remove_tree(self.folder.release(release_id))
 
     def _did_not_come_up(self, release_id: str, role: str, check: Check, log: Path, offset: int) -> DeployFailed:
+        end = end_of_log(log, offset)
+        look = "" if end == NO_LOG else f"Look at {log}. "
         return DeployFailed(
-            f"Release {release_id} of {self.folder.service} did not come up as {role}: {check.detail}.\n"
-            f"{end_of_log(log, offset)}",
-            remedy=f"Look at {log}; `[deploy]` in phasegate.toml says how a release is started and when it is healthy.",
+            f"Release {release_id} of {self.folder.service} did not come up as {role}: {check.detail}.\n{end}",
+            remedy=f"{look}`[deploy]` in phasegate.toml says how a release is started and when it is healthy.",
             release_id=release_id,
             log=log,
         )
@@ -201,4 +203,4 @@ def end_of_log(log: Path, offset: int = 0) -> str:
         size = log.stat().st_size
         file.seek(max(offset if offset <= size else 0, size - _LOG_BYTES))
         tail = file.read().decode(errors="replace").splitlines()[-_LOG_LINES:]
-    return "\n".join(["Its log ends:", *(f"  {line}" for line in tail)]) if tail else "It wrote no log."
+    return "\n".join(["Its log ends:", *(f"  {line}" for line in tail)]) if tail else NO_LOG

@@ -11,8 +11,9 @@ import ast
 import asyncio
 import os
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from phasegate.infra.documents.python_source import read_python
 from phasegate.infra.errors import DocumentUnreadable
@@ -24,6 +25,8 @@ from phasegate.infra.grading.tree.diff import Hunk, without
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, product_hunks
 from phasegate.infra.workspace.change_set import readable
 
+_BETWEEN_STEPS = 3.0
+"""Seconds between two lines about the pieces that were tried."""
 _NO_CODE = re.compile(
     r".*\.(?:md|rst|txt|adoc|html|svg|png|jpe?g|gif|webp|ico|pdf|lock|gitignore|editorconfig)"
     r"|(?:.*/)?(?:LICENSE|CHANGELOG|README|AUTHORS|CODEOWNERS|NOTICE|\.env\w*)(?:\..*)?|docs?/.*",
@@ -74,8 +77,10 @@ async def ablate(
         The outcome, and the ids of the tests that failed without some piece.
     """
     pieces, left_out = await asyncio.to_thread(_pieces, bench, base, graded)
+    count = min(len(pieces), MOST_PIECES)
     if pieces:
-        bench.on_step(f"taking out each of {min(len(pieces), MOST_PIECES)} pieces of the change")
+        bench.on_step(f"taking out {count} {'piece' if count == 1 else 'pieces'} of the change, one by one")
+    progress = _PieceProgress(count, bench.on_step)
     runs = PieceRuns.of(bench.quiet, graded, sealed, passing)
     places = asyncio.Semaphore(1 if bench.sandbox.name == "none" else len(os.sched_getaffinity(0)))
     outcomes: dict[int, frozenset[str]] = {}
@@ -93,12 +98,13 @@ async def ablate(
             outcomes[number] = outcome
         elif outcome is not None:
             survived.add(number)
+        progress.tried(len({*outcomes, *survived}))
 
     try:
         async with asyncio.timeout(bench.policy.grading.ablation_time.total_seconds()):
             for with_few in (True, False):  # none is said to be guarded by no test before all tests were tried
                 async with asyncio.TaskGroup() as group:
-                    for number in range(min(len(pieces), MOST_PIECES)):
+                    for number in range(count):
                         if number not in outcomes:
                             group.create_task(attempt(number, with_few=with_few))
     except TimeoutError:
@@ -113,6 +119,30 @@ async def ablate(
         left_out=tuple(map(readable, left_out)),
     )
     return ablation, red
+
+
+@dataclass
+class _PieceProgress:
+    """Progress of taking pieces out: their number so far, and an estimate of the time that is left.
+
+    Attributes:
+        count: All pieces.
+        on_step: Told in a line, but not more often than people read.
+    """
+
+    count: int
+    on_step: Callable[[str], None]
+    _began: float = field(default_factory=time.monotonic)
+    _told: float = field(default_factory=time.monotonic)
+
+    def tried(self, done: int) -> None:
+        """Tell that so many pieces were tried."""
+        now = time.monotonic()
+        if now - self._told < _BETWEEN_STEPS or not 0 < done < self.count:
+            return
+        self._told = now
+        remaining = (now - self._began) / done * (self.count - done)
+        self.on_step(f"{done} of {self.count} pieces, about {remaining:.0f} s left")
 
 
 def _pieces(bench: Bench, base: str, graded: GradedTree) -> tuple[list[Piece], list[str]]:

@@ -18,7 +18,7 @@ from phasegate.infra.documents.json_text import read_stored_json
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, DecisionStatement
 from phasegate.infra.ledger.records import KEEP_TESTS, Decision, Gate, Run, Verdict
-from phasegate.infra.policy.model import ADMIN, GATES, GateName, GatesPolicy
+from phasegate.infra.policy.gates import ADMIN, GATES, GateName, GatesPolicy
 
 _RAISED, _PERMITTED, _CHANGED = "budget", "permission", "change"
 """The gates at which the verdicts mean something of their own."""
@@ -200,9 +200,14 @@ def require_authorized(gate: Gate, decision: Decision, rules: GateRules) -> None
         _require_may_name_tests(gate, decision, rules.admins)
     if decision.override:
         if name not in rules.admins:
-            raise NotAllowed(f"{name} may not override gate {gate.gate}: policy's [roles] admin does not name them")
+            admins = ", ".join(rules.admins) or "nobody"
+            raise NotAllowed(
+                f"{name} may not override gate {gate.gate}: that takes role admin, which policy gives to {admins}"
+            )
         if decision.verdict != "approve" or not decision.note.strip():
-            raise NotAllowed(f"an override of gate {gate.gate} is an approval with a note that says why")
+            raise NotAllowed(
+                f"an override of gate {gate.gate} needs a note with the reason", remedy='Add `--note "the reason"`.'
+            )
         return
     if decision.standing and name != rules.requester:
         raise NotAllowed(f"only the requester approves gate {gate.gate} in advance, and {name} is not")

@@ -27,7 +27,7 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import NullType
 
 from phasegate.infra import crash_points
@@ -141,8 +141,13 @@ class UnitOfWork:
 
     def insert_once(self, table: Table, **values: Any) -> None:
         """Add a row unless another run's change has added it, or is just adding it; vouch for it either way."""
-        add = postgresql.insert if self.connection.dialect.name == "postgresql" else sqlite.insert
-        self.connection.execute(add(table).values(**values).on_conflict_do_nothing())
+        if self.connection.dialect.name == "postgresql":
+            # Loading the dialect costs a command on SQLite as much as its own work.
+            from sqlalchemy.dialects.postgresql import insert as insert_on_postgres  # noqa: PLC0415 -- see above
+
+            self.connection.execute(insert_on_postgres(table).values(**values).on_conflict_do_nothing())
+        else:
+            self.connection.execute(sqlite.insert(table).values(**values).on_conflict_do_nothing())
         self._touch(table, values["id"])
 
     def abort(self) -> None:

@@ -46,14 +46,14 @@ def outcome_of(
         return _by_success_alone(success, values)
     failed = failure.holds(values)
     if failed:
-        return "failure", f"{failure.text} holds"
+        return "failure", f"{_measured(failure, values)}{failure.text} is true"
     if failed is None:
         return "inconclusive", f"{failure.text} {_UNTOLD}"
     if success is None:
-        return "success", f"{failure.text} does not hold"
+        return "success", f"{_measured(failure, values)}{failure.text} is false"
     if success.holds(values):
-        return "success", f"{success.text} holds"
-    return "inconclusive", f"neither {success.text} nor {failure.text} holds"
+        return "success", f"{_measured(success, values)}{success.text} is true"
+    return "inconclusive", f"{_measured(success, values)}{success.text} is false, and so is {failure.text}"
 
 
 def _by_success_alone(success: Condition | None, values: Mapping[str, float]) -> tuple[Outcome, str]:
@@ -61,11 +61,17 @@ def _by_success_alone(success: Condition | None, values: Mapping[str, float]) ->
         return "inconclusive", "the metric has no condition"
     match success.holds(values):
         case True:
-            return "success", f"{success.text} holds"
+            return "success", f"{_measured(success, values)}{success.text} is true"
         case False:
-            return "failure", f"{success.text} does not hold"
+            return "failure", f"{_measured(success, values)}{success.text} is false"
         case None:
             return "failure", f"{success.text} {_UNTOLD}"
+
+
+def _measured(condition: Condition, values: Mapping[str, float]) -> str:
+    """The values that a condition names, as they were measured: `error_rate was 0.4, so `."""
+    named = [f"{name} was {values[name]:.4g}" for name in condition.names if name in values]
+    return f"{' and '.join(named)}, so " if named else ""
 
 
 def judge(metric: MetricPolicy, outcomes: Sequence[Outcome], *, ended: bool = False) -> Judgement | None:

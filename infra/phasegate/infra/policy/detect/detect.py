@@ -77,7 +77,8 @@ def _project(findings: ProjectFindings) -> str:
     if findings.setup:
         lines += [f"# runs once per workspace: {findings.setup_because}", f"setup = {_quoted(findings.setup)}"]
     if findings.test:
-        lines += [f"# must write JUnit XML to {{junit}}: {findings.test_because}", f"test = {_quoted(findings.test)}"]
+        lines += [f"# {findings.test_because}; the command must write its report to {{junit}}"]
+        lines += [f"test = {_quoted(findings.test)}"]
     return _table("[project]", lines)
 
 
