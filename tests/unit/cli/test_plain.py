@@ -62,7 +62,9 @@ def test_what_acts_is_made_to_show(case: Case):
 
 @given(st.text())
 def test_nothing_but_lines_and_tabs_is_left_that_a_terminal_obeys(text: str):
-    assert all(character.isprintable() or character in "\n\t" or character.isspace() for character in sanitize(text))
+    pictures = range(0x1F000, 0x1FB00)  # emoji of a later Unicode have no name here, and are shown
+    shown = [character for character in sanitize(text) if ord(character) not in pictures]
+    assert all(character.isprintable() or character in "\n\t" or character.isspace() for character in shown)
     assert not set(sanitize(text)) & {chr(code) for code in [*range(9), *range(11, 32), *range(127, 160)]}
 
 

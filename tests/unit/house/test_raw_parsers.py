@@ -49,6 +49,7 @@ NAMED = {
     f"{INFRA}/deploy/kubernetes/records.py": "the state in the cluster, which only the engine's account writes",
     f"{INFRA}/sandbox/service_supervisor.py": OWN_ORDER,
     f"{INFRA}/metrics/sources/duckdb_worker.py": OWN_ORDER,
+    f"{INFRA}/described.py": OWN_SOURCE,
     f"{INFRA}/grading/base.py": OWN_FILE,
     f"{INFRA}/grading/base_runs.py": OWN_FILE,
     f"{INFRA}/grading/guards/base_coverage.py": OWN_FILE,
