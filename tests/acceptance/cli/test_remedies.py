@@ -120,9 +120,13 @@ def test_doctor_speaks_of_this_repository_alone(tmp_path: Path) -> None:
     assert "git init" in elsewhere.remedy
 
 
-def test_doctor_goes_on_where_the_state_folder_cannot_be_made(tmp_path: Path) -> None:
+def test_doctor_goes_on_where_the_state_folder_cannot_be_made(
+    phasegate: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Mutation tried: the folder is made before the checks; doctor then had this one finding."""
     (tmp_path / "file").write_text("")
-    shown = findings(repository(tmp_path / "shop", DEPLOYS), tmp_path / "file" / "home")
-    assert shown["state folder"].outcome == "failed"
+    monkeypatch.setenv("PHASEGATE_HOME", str(tmp_path / "file" / "home"))
+    folder = repository(tmp_path / "shop", DEPLOYS)
+    shown = {row["name"]: row for row in phasegate("doctor", "--repo", str(folder), "--json").json["findings"]}
+    assert shown["state folder"]["outcome"] == "failed"
     assert {"git", "policy", "free port"} <= set(shown)

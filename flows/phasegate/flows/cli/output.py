@@ -99,9 +99,14 @@ def say(text: str, *, as_json: bool = False) -> None:
     click.echo(for_terminal(text, sys.stderr if as_json else sys.stdout), err=as_json)
 
 
-def for_terminal(text: str, stream: IO[str]) -> str:
-    """Text whose lines a terminal need not cut: broken between words, but neither indented lines nor commands."""
-    if not stream.isatty():
+def for_terminal(text: str, stream: IO[str] | None) -> str:
+    """Text whose lines a terminal need not cut: broken between words, but neither indented lines nor commands.
+
+    Args:
+        text: Plain text.
+        stream: The stream it is for; `None` if it was closed when the process was started.
+    """
+    if stream is None or not stream.isatty():
         return text
     width = max(_NARROWEST, shutil.get_terminal_size().columns)
     return "\n".join(_wrapped(line, width) for line in text.split("\n"))
