@@ -234,5 +234,5 @@ async def test_what_cannot_be_replayed_is_refused(house: LifecycleHarness, case:
 async def test_a_run_that_goes_on_is_not_replayed(house: LifecycleHarness) -> None:
     house.answering = False
     waiting = await house.run()
-    with pytest.raises(NotAllowed, match="is waiting: it goes on by itself"):
+    with pytest.raises(NotAllowed, match="only a run that has stopped is replayed"):
         house.accept(waiting)
