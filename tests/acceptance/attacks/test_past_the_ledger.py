@@ -118,7 +118,7 @@ def test_only_the_right_signature_of_the_right_bytes_opens_a_gate(
         "excludes the requester": machine.phasegate("approve", run),
         "is not among the run's allowed signers": machine.phasegate("approve", run, "--key", attacker.key("eve")),
         "by no key that is allowed": signed_by(attacker, "eve", machine, run, to_print="bo"),
-        "does not hold: it is of other bytes": signed_by(attacker, "bo", machine, run, to_print="ana"),
+        "is invalid: it is of other bytes": signed_by(attacker, "bo", machine, run, to_print="ana"),
         "a note that says why": machine.phasegate("approve", run, "--override"),
     }
     assert {why: result.code for why, result in refused.items()} == dict.fromkeys(refused, 2)

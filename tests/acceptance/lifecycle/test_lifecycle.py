@@ -187,7 +187,7 @@ def what_the_incident_says(machine: Machine, run: str) -> None:
     told = [moment["what"] for moment in incident["record"]]
     assert [what for what in told if "errors" in what][:2] == [
         "errors: first measured",
-        "errors: first failure: error_rate > 0.05 holds",
+        "errors: first failure: error_rate was 1, so error_rate > 0.05 is true",
     ]
     whole = "\n".join(told)
     assert whole.index("errors: first measured") < whole.index("cut-over undone") < whole.index("candidate undone")

@@ -202,7 +202,10 @@ SCENARIOS = (
     Scenario(
         "crash loop",
         "crashes",
-        never_up(process=("exit", "Look at"), kubernetes=("crash-loop", "CrashLoopBackOff", "Mend what it says")),
+        never_up(
+            process=("exit", "says how a release is started"),
+            kubernetes=("crash-loop", "CrashLoopBackOff", "Mend what it says"),
+        ),
     ),
     Scenario(
         "crash loop that begins with the first request",
@@ -214,7 +217,10 @@ SCENARIOS = (
     Scenario(
         "slow start past the deadline",
         "slow",
-        never_up(process=("within 1 s", "Look at"), kubernetes=("progress-deadline", "Mend what it says")),
+        never_up(
+            process=("within 1 s", "says how a release is started"),
+            kubernetes=("progress-deadline", "Mend what it says"),
+        ),
         deploy=QUICKLY,
     ),
     Scenario(

@@ -203,7 +203,7 @@ async def test_a_question_suspends_the_agent_and_its_answer_is_the_calls_result(
     (question,) = office.ledger.questions.open("run-one")
     assert (question.text, question.turn) == ("Two or three?", 1)
     office.ledger.questions.answer("run-one", "Two, please", person="ana")
-    with pytest.raises(NotAllowed, match="asked nothing"):
+    with pytest.raises(NotAllowed, match="waits for an answer"):
         office.ledger.questions.answer("run-one", "Three", person="bo")
     assert await office.work() == ChangeDraft(summary="done")
     assert office.ledger.exchanges.usage("run-one").turns == 2

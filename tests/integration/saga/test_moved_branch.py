@@ -196,7 +196,7 @@ async def test_a_move_at_the_last_moment_calls_the_merge_off(
     assert grade.move is not None
     assert grade.move.head == moved[0]
     back = checkpoints(house.ledger, run)
-    plan = plan_rewind(house.ledger, run, next(one.id for one in back if one.what.startswith("approve")))
+    plan = plan_rewind(house.ledger, run, next(one.id for one in back if one.what.startswith("change approve")))
     assert [effect.key for effect in plan.effects] == [f"{run.id}/merge.2"]
     house.ledger.audit(run.id)
 

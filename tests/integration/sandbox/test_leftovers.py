@@ -109,17 +109,6 @@ async def test_closed_folders_are_opened_and_removed(sandbox: Sandbox, workspace
     assert not workspace.folder.exists()
 
 
-async def test_a_folder_closed_to_its_owner_is_opened_though_root_reads_it(
-    sandbox: Sandbox, workspace: Workspace
-) -> None:
-    """Other programs of the same owner may not be root. Mutation tried: a look only where reading fails."""
-    done = await sandbox.run("mkdir -p a/b; chmod 300 a/b; chmod 500 a", folder=workspace.folder, timeout=LONG)
-    assert stat.S_IMODE((workspace.folder / "a/b").lstat().st_mode) & 0o700 == 0o700
-    assert stat.S_IMODE((workspace.folder / "a").lstat().st_mode) == 0o500
-    assert len(done.mended) == 1
-    (workspace.folder / "a").chmod(0o700)
-
-
 async def test_many_leftovers_are_few_notes(sandbox: Sandbox, workspace: Workspace) -> None:
     """Mutation tried: a note for each."""
     command = "for n in $(seq 50); do cp /bin/true t$n; chmod 4755 t$n; done"

@@ -18,7 +18,6 @@ DEEPEST = 128
 """Folders that may lie one in another; git and the engine take time by the square of it."""
 _LONGEST_PATH = 2_000
 """Bytes of a folder's path below the workspace; a system takes 4,096 in all."""
-_READ = stat.S_IRUSR | stat.S_IXUSR
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _NOTES = 20
 """Notes that are kept of one command."""
@@ -65,8 +64,6 @@ def _mended(top: str) -> Iterator[str]:
                 yield f"a folder below {_name(place, top)[:80]}… was nested too deep, and was removed"
             else:
                 pending.append(entry.path)
-                if os.geteuid() == 0 and _opened(entry.path):  # root reads it all the same
-                    yield f"{_name(entry.path, top)} was closed to its owner, and was opened"
 
 
 def _is_too_deep(path: str, top: str) -> bool:
@@ -85,7 +82,7 @@ def _mended_file(entry: os.DirEntry[str], top: str) -> Iterator[str]:
 def _opened(place: str) -> bool:
     """True if a folder belongs to the engine's user and was closed to it."""
     about = os.lstat(place)
-    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & _READ == _READ:
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & stat.S_IRWXU == stat.S_IRWXU:
         return False
     os.chmod(place, stat.S_IMODE(about.st_mode) | stat.S_IRWXU)  # noqa: PTH101 - as above
     return True
