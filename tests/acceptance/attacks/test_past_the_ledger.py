@@ -119,7 +119,7 @@ def test_only_the_right_signature_of_the_right_bytes_opens_a_gate(
         "is not among the run's allowed signers": machine.phasegate("approve", run, "--key", attacker.key("eve")),
         "by no key that is allowed": signed_by(attacker, "eve", machine, run, to_print="bo"),
         "is invalid: it is of other bytes": signed_by(attacker, "bo", machine, run, to_print="ana"),
-        "a note that says why": machine.phasegate("approve", run, "--override"),
+        "a note with the reason": machine.phasegate("approve", run, "--override"),
     }
     assert {why: result.code for why, result in refused.items()} == dict.fromkeys(refused, 2)
     for why, result in refused.items():
