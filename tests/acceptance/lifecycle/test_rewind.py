@@ -49,7 +49,7 @@ def test_a_run_that_is_done_goes_back_to_a_turn_with_files_conversation_gates_an
     back = machine.phasegate("rewind", run, str(turns[1]["id"]), "--wait")
 
     assert back.code == 0, back.err + back.out
-    assert "Effects to undo: merge." in back.out + back.err
+    assert "newest first:\n  merge: revert" in back.out + back.err
     shown = machine.show(run)
     assert [(gate["gate"], gate["status"]) for gate in shown["gates"]] == [
         ("prd", "approved"),
