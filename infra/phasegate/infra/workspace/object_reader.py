@@ -1,6 +1,7 @@
-"""Reads many files of commits by one git process: a process for each would take minutes for a change of many files.
+"""Reads many objects by one git process: a process for each would take minutes for a change of many files.
 
-Used by `Repository.reading`. It must not know what the files are for. Source: git-cat-file(1), "BATCH OUTPUT".
+Used by `Repository.reading` and `objects`. It must not know what the objects are for. Source: git-cat-file(1), "BATCH
+OUTPUT".
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ class ObjectReader:
             if not self._users:
                 return False, None
             if self._process is None:
-                self._process = git.serve("cat-file", "--batch", "-z")
-            return True, _ask(self._process, name)
+                self._process = serve_objects(git)
+            kind, content = ask_object(self._process, name) or ("", b"")
+            return True, content if kind == "blob" else None
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         self._process = None
@@ -62,7 +64,24 @@ class ObjectReader:
             process.kill()
 
 
-def _ask(process: subprocess.Popen[bytes], name: str) -> bytes | None:
+def serve_objects(git: Git) -> subprocess.Popen[bytes]:
+    """Start the process that `ask_object` asks; the caller ends it."""
+    return git.serve("cat-file", "--batch", "-z")
+
+
+def ask_object(process: subprocess.Popen[bytes], name: str) -> tuple[str, bytes] | None:
+    """Read an object.
+
+    Args:
+        process: As `serve_objects` started it.
+        name: The object's name.
+
+    Returns:
+        Kind and content, or `None` if there is no such object.
+
+    Raises:
+        RepositoryError: The process has ended.
+    """
     if process.stdin is None or process.stdout is None:
         raise RepositoryError("git cat-file has no pipes")
     try:
@@ -79,7 +98,7 @@ def _ask(process: subprocess.Popen[bytes], name: str) -> bytes | None:
         content = process.stdout.read(size + 1)[:-1]
     except OSError as error:
         raise RepositoryError(f"git cat-file ended: {error}") from error
-    return content if words[1] == b"blob" else None
+    return words[1].decode(), content
 
 
 def _skip_rest_of_name(process: subprocess.Popen[bytes], name: str, head: bytes) -> None:

@@ -10,14 +10,15 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from phasegate.infra.errors import RepositoryError
+from phasegate.infra.workspace.object_reader import ask_object, serve_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from phasegate.infra.workspace.git import Git
 
-_AT_ONCE = 32 * 1024 * 1024
-"""Bytes of contents that are held in memory at once, unless a single object has more."""
+
+_REMEDY = "Find out with `git fsck` who altered the repository, and bring the object back from a clone."
 
 
 def require_tree_objects(git: Git, commit: str, only: Callable[[str], bool] | None = None) -> None:
@@ -25,13 +26,13 @@ def require_tree_objects(git: Git, commit: str, only: Callable[[str], bool] | No
 
     Args:
         git: On the directory whose objects are checked.
-        commit: Its id, or a tree's.
+        commit: Its name, or a tree's.
         only: Tells the paths of files that count; None: all do.
 
     Raises:
         RepositoryError: One is not: somebody put another content in its place.
     """
-    names = [commit, git.tree_of(commit)]
+    names = git.lines("rev-parse", commit, f"{commit}^{{tree}}")
     for entry in git.records("ls-tree", "-r", "-t", "-z", commit):
         about, _, path = entry.partition("\t")
         _, kind, name = about.split(" ")
@@ -47,31 +48,17 @@ def require_new_objects(git: Git, commit: str, base: str) -> None:
 
 def require_objects(git: Git, names: Iterable[str]) -> None:
     """As `require_tree_objects`, for objects by their ids."""
-    asked = "".join(f"{name}\n" for name in names).encode()
-    sizes = git.lines("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked)
-    group, held = list[str](), 0
-    for name, size in (line.split(" ", 1) for line in sizes):
-        if not size.isdecimal():
-            raise RepositoryError(f"object {name[:12]} is missing", git_dir=git.git_dir)
-        if group and held + int(size) > _AT_ONCE:
-            _check(git, group)
-            group, held = [], 0
-        group.append(name)
-        held += int(size)
-    _check(git, group)
-
-
-def _check(git: Git, names: list[str]) -> None:
-    written, at = git.output("cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode()), 0
-    for name in names:
-        end = written.index(b"\n", at)
-        _, kind, size = written[at:end].split(b" ")
-        begin, at = end + 1, end + 1 + int(size) + 1
-        digest = hashlib.new("sha1" if len(name) == 40 else "sha256", b"%s %s\0" % (kind, size))
-        digest.update(memoryview(written)[begin : at - 1])
-        if digest.hexdigest() != name:
-            raise RepositoryError(
-                f"object {name[:12]} of the repository has another content than its id says: it was altered",
-                remedy="Find out with `git fsck` who altered the repository, and bring the object back from a clone.",
-                git_dir=git.git_dir,
-            )
+    with serve_objects(git) as process:
+        for name in names:
+            known = ask_object(process, name)
+            if known is None:
+                raise RepositoryError(f"object {name[:12]} is missing", git_dir=git.git_dir)
+            kind, content = known
+            digest = hashlib.new("sha1" if len(name) == 40 else "sha256", f"{kind} {len(content)}\0".encode())
+            digest.update(content)
+            if digest.hexdigest() != name:
+                raise RepositoryError(
+                    f"object {name[:12]} of the repository has another content than its id says: it was altered",
+                    remedy=_REMEDY,
+                    git_dir=git.git_dir,
+                )
