@@ -49,15 +49,6 @@ class Background:
         return next((why for task in ended if isinstance(why := task.exception(), InputRequired)), None)
 
 
-async def run_to_completion(work: Coroutine[Any, Any, Result]) -> Result:
-    """Await a coroutine to its end, even if the run is cancelled meanwhile; the cancellation follows then."""
-    doing = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(doing)
-    finally:
-        await asyncio.wait({doing})
-
-
 async def _after_head_start(work: Coroutine[Any, Any, Result]) -> Result:
     await asyncio.sleep(_HEAD_START_SECONDS)
     return await work

@@ -22,7 +22,12 @@ async def uninterrupted(work: Callable[[], Result]) -> Result:
     Raises:
         CancelledError: The caller was cancelled meanwhile; the work is done all the same.
     """
-    doing = asyncio.ensure_future(asyncio.to_thread(work))
+    return await run_to_completion(asyncio.to_thread(work))
+
+
+async def run_to_completion(work: Coroutine[Any, Any, Result]) -> Result:
+    """Await a coroutine to its end, even if the caller is cancelled meanwhile; the cancellation follows then."""
+    doing = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:

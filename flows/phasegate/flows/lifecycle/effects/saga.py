@@ -14,7 +14,6 @@ from typing import Any
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
-from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.migrations import PivotPerformer, route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.performers import PERFORMERS, Facts
@@ -32,6 +31,7 @@ from phasegate.infra.errors import (
 )
 from phasegate.infra.ledger import Effect
 from phasegate.infra.policy.migrations import MIGRATION_CLASSES
+from phasegate.infra.system.threads import run_to_completion
 
 _TRIES = 3
 _BETWEEN_TRIES = timedelta(seconds=1)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
-from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.signals import Rejected, Remade, SubjectStale
 from phasegate.flows.runs.audit_bundle import publish_run_head, require_published_chain
@@ -26,6 +25,7 @@ from phasegate.infra.ledger import Decision, Gate
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.gates.gates import CLOSED
 from phasegate.infra.policy.gates import GateName, InterruptGate
+from phasegate.infra.system.threads import run_to_completion
 
 Product = TypeVar("Product")
 Done = TypeVar("Done")
