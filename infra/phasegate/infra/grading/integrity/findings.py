@@ -74,10 +74,8 @@ def about_files(
     modes = repository.modes(change.commit)
     with repository.reading():
         read = repository.read_file
-        sources = {
-            path: (ReadableSource.of(read(change.base_commit, path)), ReadableSource.of(read(change.commit, path)))
-            for path in changed
-        }
+        whole = {path: (read(change.base_commit, path), read(change.commit, path)) for path in changed}
+    sources = {path: (ReadableSource.of(before), ReadableSource.of(after)) for path, (before, after) in whole.items()}
     contents = {path: (before.content, after.content) for path, (before, after) in sources.items()}
     for path, (_, source) in sources.items():
         if source.left_out and is_code(path):
@@ -87,7 +85,7 @@ def about_files(
     product = [path for path in changed if path not in tests]
     base_code = _BaseCode(repository, change.base_commit, base_files)
     edits = [TestEdit.of(path, changed[path], *contents[path], amended) for path in tests]
-    for path, (before, after) in contents.items():
+    for path, (before, after) in whole.items():  # graders read the whole file, or nothing of it
         yield from about_unread_file(path, before, after)
     yield from about_test_edits(edits, _about_product({path: contents[path] for path in product}))
     words = _ProductWords.of(product, contents)
