@@ -33,9 +33,10 @@ def read_bounded_report(path: Path, root: Path, checkout: Path) -> list[TestCase
         raise ReportUnreadable(f"{path.name}: the reports are larger than {REPORT_LIMIT // 1024**2} MiB together")
     if size <= AT_ONCE or size > REPORT_LIMIT:
         return read_report(path, root, checkout)
-    command = [sys.executable, "-m", _WORKER, str(path), str(root), str(checkout)]
+    # -P: no module is imported from the folder that the engine was started in; nor does it get the engine's secrets
+    command = [sys.executable, "-P", "-m", _WORKER, str(path), str(root), str(checkout)]
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}
     ) as child:
         clock = threading.Timer(_SECONDS, child.kill)
         clock.start()
