@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from phasegate.agents.models.conversation import JsonObject
@@ -161,12 +162,7 @@ class ModelStub:
         return [document for name, document in self.asked if name == model]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await Request(scope, receive).body()
         document: JsonObject = json.loads(body)
         model = str(document["model"])
         self.asked.append((model, document))

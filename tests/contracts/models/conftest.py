@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from phasegate.agents.models.client import ModelClient, Retries, open_client
@@ -59,12 +60,7 @@ class Provider:
         self.answers.append(Canned(parts=parts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await Request(scope, receive).body()
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         self.asked.append(Asked(scope["path"], headers, body))
         refusal = Canned(400, [b'{"error": {"message": "captured"}}'], "application/json")
