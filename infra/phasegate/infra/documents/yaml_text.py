@@ -19,7 +19,7 @@ from phasegate.infra.documents.text import lone_surrogate, mend_text
 from phasegate.infra.errors import DocumentUnreadable
 
 Schema: TypeAlias = Literal["text", "json", "yaml-1.1"]
-"""How plain scalars are read. `text`: all as text, and no aliases. `json`: `on`, `no` and dates as text. `yaml-1.1`:
+"""Reading of plain scalars. `text`: all as text, and no aliases. `json`: `on`, `no` and dates as text. `yaml-1.1`:
 `on` and `no` as booleans, and numbers as text where they are keys, as Kubernetes does."""
 Place: TypeAlias = tuple[str | int, ...]
 

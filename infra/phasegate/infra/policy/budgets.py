@@ -25,7 +25,7 @@ class LimitsPolicy(PolicyModel):
     turns: int | None = Field(default=None, ge=1)
     """Model calls."""
     wall_clock: Duration | None = Field(default=None, gt=timedelta(0))
-    """How long agents may work, each counted by itself; the time people think does not count, nor does grading."""
+    """Time that agents may work, each counted by itself; the time people think does not count, nor does grading."""
 
     @property
     def limits(self) -> dict[BudgetedName, float]:

@@ -31,15 +31,15 @@ class GatePolicy(PolicyModel):
     roles: tuple[str, ...] = ()
     """Roles of `[roles]` that may decide; empty: anyone the identity mode knows."""
     quorum: int = Field(default=1, ge=1)
-    """How many different people must approve."""
+    """Number of different people who must approve."""
     exclude_requester: bool = False
-    """Whether the person who asked for the run may not decide."""
+    """True if the person who asked for the run may not decide."""
     expires: Duration = timedelta(days=7)
-    """How long the gate waits before it must be opened anew."""
+    """Time that the gate waits before it must be opened anew."""
     off: bool = False
-    """Whether this gate is skipped; needs `reason`."""
+    """True if this gate is skipped; needs `reason`."""
     reason: str = ""
-    """Why the gate is off; shown on every run."""
+    """Reason why the gate is off; shown on every run."""
 
     @model_validator(mode="after")
     def _off_has_reason(self) -> Self:

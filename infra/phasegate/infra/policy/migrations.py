@@ -17,7 +17,7 @@ class MigrationsPolicy(PolicyModel):
     """`[deploy.migrations]`: docs/migrations.md says what each command is told, and when it runs."""
 
     paths: tuple[GlobPattern, ...] = ("migrations/**",)
-    """Which files of a change are migrations: glob patterns, relative to the repository's root."""
+    """Files of a change that are migrations: glob patterns, relative to the repository's root."""
     expand: str = ""
     """Adds to the schema what the release needs, before its candidate starts; empty: nobody does."""
     migrate: str = ""
@@ -27,7 +27,7 @@ class MigrationsPolicy(PolicyModel):
     status: str = ""
     """Prints whether a migration is made; empty: it is simply run once more after a crash."""
     timeout: Duration = Field(default=timedelta(minutes=10), gt=timedelta(0))
-    """How long one of these commands may take."""
+    """Time that one of these commands may take."""
 
     def command_for(self, migration_class: MigrationClass) -> str:
         """The command that makes migrations of a class, or an empty string if policy names none."""

@@ -47,9 +47,9 @@ class ProjectPolicy(PolicyModel):
     test_timeout: Duration = timedelta(minutes=10)
     """Wall clock one test run may take."""
     services: tuple[ServicePolicy, ...] = ()
-    """What the tests need beside them; docs/services.md."""
+    """Services that the tests need beside them; docs/services.md."""
     integrate: Literal["merge", "none"] = "merge"
-    """How an approved change reaches the base branch: `merge` locally, or `none`."""
+    """Way of an approved change to the base branch: `merge` locally, or `none`."""
 
     @field_validator("test")
     @classmethod
@@ -160,12 +160,12 @@ class GradingPolicy(PolicyModel):
     ablation_time: Duration = timedelta(minutes=1)
     """Wall clock for taking out each piece of a change alone, to see which no test guards; 0: not done."""
     flaky_reruns: int = Field(default=2, ge=0, le=10)
-    """How often the tests are run again on the base commit, to find unstable ones, and when one fails on the change."""
+    """Further runs of the tests on the base commit, to find unstable ones, and when one fails on the change."""
     base: Literal["required", "warn"] = "required"
     """`required`: a run ends before any model call if the tests tell nothing on the base commit; `warn`: it continues,
     and the gate page says so."""
     coverage: bool = True
-    """Whether the tests are run once more to see which changed lines they run."""
+    """True if the tests are run once more to see which changed lines they run."""
     characterize: Literal["thin", "never"] = "thin"
     """`thin`: where base's own tests run little of what the PRD is about, an agent also pins what base does there;
     `never`: it does not."""

@@ -41,12 +41,12 @@ class MetricPolicy(PolicyModel):
     """`[[monitor.metrics]]`: one measurement."""
 
     name: str = Field(min_length=1)
-    """How reports and people call it; each metric its own."""
+    """Name by which reports and people call it; each metric its own."""
     source: SourceName = "probe"
     """`probe`: HTTP requests to the released service; `prometheus`: a query; `command`: what a command of the team's
     prints; `log`: a query over what the release has written."""
     path: UrlPath = "/"
-    """What the probe requests."""
+    """Path that the probe requests."""
     requests: int = Field(default=20, ge=1, le=1000)
     """The probe's requests in one measurement."""
     server: str = Field(default="", pattern=r"^(https?://[^\s#?]+)?$")
@@ -68,7 +68,7 @@ class MetricPolicy(PolicyModel):
     values: tuple[str, ...] = ()
     """The names of the numbers that `command` or a query over the `log` yields."""
     request_timeout: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0))
-    """How long one request, query or command may take; a later answer is an error."""
+    """Time that one request, query or command may take; a later answer is an error."""
     interval: Duration = timedelta(seconds=2)
     """Time from one measurement's start to the next one's."""
     count: int = Field(default=5, ge=1)
@@ -182,4 +182,4 @@ class MonitorPolicy(PolicyModel):
     """Names of metrics that are measured beside `deploy.steps`, from the first `set_weight` until the cut-over; a
     breach stops the steps at once."""
     bake: Duration = timedelta(0)
-    """How long the metrics are measured on once the release has passed; a breach still takes it back. 0: not at all."""
+    """Time for which the metrics are measured on once the release has passed; a breach still takes it back. 0: none."""

@@ -55,7 +55,7 @@ class CommandRules(PolicyModel):
     deny: tuple[CommandPattern, ...] = DENIED
     """Never run; the agent is told why."""
     otherwise: Answer = "allow"
-    """What happens to a program that no rule fits."""
+    """Ruling on a program that no rule fits."""
 
     @property
     def restrict(self) -> bool:
@@ -73,14 +73,14 @@ class StageCommandRules(PolicyModel):
     deny: tuple[CommandPattern, ...] | None = None
     """Never run; the agent is told why."""
     otherwise: Answer | None = None
-    """What happens to a program that no rule fits."""
+    """Ruling on a program that no rule fits."""
 
 
 class StagePermissions(PolicyModel):
     """`[permissions.STAGE]`: what differs for one stage."""
 
     tools: tuple[ToolName, ...] | None = None
-    """Which of the stage's tools the agent is given; not named: all of them. `finish` always comes with them."""
+    """Tools of the stage that the agent is given; not named: all of them. `finish` always comes with them."""
     write: tuple[GlobPattern, ...] | None = None
     """Glob patterns of the files that `write_file` and `edit_file` may write; what `[protect]` names stays shut."""
     commands: StageCommandRules = StageCommandRules()
@@ -113,7 +113,7 @@ class PermissionsPolicy(PolicyModel):
         "query",
         "ask",
     )
-    """Which of its tools an agent is given; `finish` always comes with them."""
+    """Tools that an agent is given; `finish` always comes with them."""
     write: tuple[GlobPattern, ...] = ("**",)
     """Glob patterns of the files that `write_file` and `edit_file` may write; what `[protect]` names stays shut."""
     commands: CommandRules = CommandRules()

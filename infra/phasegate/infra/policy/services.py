@@ -52,7 +52,7 @@ class ServicePolicy(PolicyModel):
     ready: str = ""
     """With `command`: exits 0 once the service is up; empty: it is up once the port accepts connections."""
     start_timeout: Duration = timedelta(minutes=1)
-    """How long it may take to come up."""
+    """Time that it may take to come up."""
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:

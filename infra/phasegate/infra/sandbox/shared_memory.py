@@ -24,7 +24,7 @@ def memory_devices(process_id: int) -> set[int]:
     devices = {_unmounted_device()}
     with suppress(OSError):  # ended meanwhile
         if _has_own_mounts(process_id):
-            devices |= {os.stat(f"/proc/{process_id}/root{place}").st_dev for place in MEMORY_FOLDERS}  # noqa: PTH116
+            devices |= {os.stat(f"/proc/{process_id}/root{place}").st_dev for place in MEMORY_FOLDERS}  # noqa: PTH116 - often
     return devices
 
 
