@@ -20,7 +20,7 @@ class Dbos:
 
     name = "DBOS (SQLite)"
 
-    def open(self, setup: Setup) -> None:  # noqa: D102 -- as the port says; so below
+    def open(self, setup: Setup) -> None:
         self._setup = setup
         self._told = Told(setup.folder / "told")
         self._hold = setup.folder / "hold"
@@ -41,53 +41,53 @@ class Dbos:
         )  # fmt: skip
         self._ask("start", [])
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         for process in (self._door, self._app):
             if process is not None:
                 kill(process)
 
-    def start(self, count: int) -> list[str]:  # noqa: D102
+    def start(self, count: int) -> list[str]:
         runs = [f"run-{self._count + number}" for number in range(count)]
         self._count += count
         self._ask("start", runs)
         return runs
 
-    def waiting(self, runs: Sequence[str]) -> int:  # noqa: D102
+    def waiting(self, runs: Sequence[str]) -> int:
         told = self._told.moments()
         return sum("gate" in told.get(run, {}) for run in runs)
 
-    def finished(self, runs: Sequence[str]) -> int:  # noqa: D102
+    def finished(self, runs: Sequence[str]) -> int:
         told = self._told.moments()
         return sum("done" in told.get(run, {}) for run in runs)
 
-    def gone_on(self, runs: Sequence[str]) -> int:  # noqa: D102
+    def gone_on(self, runs: Sequence[str]) -> int:
         told = self._told.moments()
         return sum("after" in told.get(run, {}) for run in runs)
 
-    def approve(self, runs: Sequence[str]) -> None:  # noqa: D102
+    def approve(self, runs: Sequence[str]) -> None:
         self._ask("approve", runs)
 
-    def moments(self, runs: Iterable[str]) -> Mapping[str, Mapping[str, list[float]]]:  # noqa: D102
+    def moments(self, runs: Iterable[str]) -> Mapping[str, Mapping[str, list[float]]]:
         told = self._told.moments()
         return {run: told.get(run, {}) for run in runs}
 
-    def kill(self) -> None:  # noqa: D102
+    def kill(self) -> None:
         assert self._app is not None
         kill(self._app)
 
-    def restart(self) -> None:  # noqa: D102
+    def restart(self) -> None:
         self._launch(wait=False)
 
-    def release(self) -> None:  # noqa: D102
+    def release(self) -> None:
         self._hold.unlink(missing_ok=True)
 
-    def roots(self) -> list[int]:  # noqa: D102
+    def roots(self) -> list[int]:
         return [self._app.pid] if self._app is not None else []
 
-    def parts(self) -> Mapping[str, int]:  # noqa: D102
+    def parts(self) -> Mapping[str, int]:
         return {ENGINE: self._app.pid} if self._app is not None else {}
 
-    def remarks(self) -> list[str]:  # noqa: D102
+    def remarks(self) -> list[str]:
         return []
 
     def _launch(self, *, wait: bool = True) -> None:

@@ -47,7 +47,7 @@ class Phasegate:
         self._settings: Settings | None = None
         self._started = 0
 
-    def open(self, setup: Setup) -> None:  # noqa: D102 -- as the port says; so below
+    def open(self, setup: Setup) -> None:
         self.project = make_project(setup)
         env = {**os.environ, "PHASEGATE_HOME": str(setup.folder / "home")}
         env |= {"PHASEGATE_CONCURRENCY": str(setup.active)} if setup.active else {}
@@ -56,14 +56,14 @@ class Phasegate:
         self.ledger = Ledger.open(self._settings.database_url)
         self._up()
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         if self._settings is not None:
             command = [str(Path(sys.executable).with_name("phasegate")), "down", "--services"]
             env = os.environ | self._settings.as_environment()
             subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True, timeout=120)
             self.ledger.close()
 
-    def start(self, count: int) -> list[str]:  # noqa: D102
+    def start(self, count: int) -> list[str]:
         script = self.project.script.read_text()
         runs: list[str] = []
         for _ in range(count):
@@ -85,29 +85,29 @@ class Phasegate:
             runs.append(run.id)
         return runs
 
-    def waiting(self, runs: Sequence[str]) -> int:  # noqa: D102
+    def waiting(self, runs: Sequence[str]) -> int:
         return len({run.id for run in self.ledger.runs.list(statuses=("waiting",))}.intersection(runs))
 
-    def finished(self, runs: Sequence[str]) -> int:  # noqa: D102
+    def finished(self, runs: Sequence[str]) -> int:
         return len({run.id for run in self.ledger.runs.list(statuses=("done",))}.intersection(runs))
 
-    def gone_on(self, runs: Sequence[str]) -> int:  # noqa: D102
+    def gone_on(self, runs: Sequence[str]) -> int:
         # Asked four times a second about hundreds: one query instead of one for each.
         with closing(sqlite3.connect(f"file:{self._in_use().ledger}?mode=ro", uri=True)) as ledger:
             query = "SELECT DISTINCT attempt_id FROM exchanges WHERE attempt_id LIKE '%/implementation/%'"
             called = ledger.execute(query).fetchall()
             return len({attempt.partition("/")[0] for (attempt,) in called}.intersection(runs))
 
-    def approve(self, runs: Sequence[str]) -> None:  # noqa: D102
+    def approve(self, runs: Sequence[str]) -> None:
         for run in runs:
             gate = next(gate for gate in self.ledger.gates.waiting(run) if gate.gate == "prd")
             self.ledger.gates.decide(gate.id, "approve", local_person())
             control.wake(self._in_use(), run)
 
-    def moments(self, runs: Iterable[str]) -> Mapping[str, Mapping[str, list[float]]]:  # noqa: D102
+    def moments(self, runs: Iterable[str]) -> Mapping[str, Mapping[str, list[float]]]:
         return {run: self._moments(run) for run in runs}
 
-    def kill(self) -> None:  # noqa: D102
+    def kill(self) -> None:
         standby = self._in_use().home / "standby.sock"
         until(standby.exists, seconds=60, what="the standby")
         info = EngineInfo.read(self._in_use())
@@ -119,24 +119,24 @@ class Phasegate:
         info.process.signal(signal.SIGKILL)
         assert info.process.wait(10)
 
-    def restart(self) -> None:  # noqa: D102
+    def restart(self) -> None:
         self._up()
 
-    def release(self) -> None:  # noqa: D102
+    def release(self) -> None:
         self.project.hold.unlink(missing_ok=True)
 
-    def roots(self) -> list[int]:  # noqa: D102
+    def roots(self) -> list[int]:
         info = EngineInfo.read(self._in_use())
         assert info is not None
         return [process.pid for process in (info.process, info.server) if process is not None]
 
-    def parts(self) -> Mapping[str, int]:  # noqa: D102
+    def parts(self) -> Mapping[str, int]:
         info = EngineInfo.read(self._in_use())
         assert info is not None
         found = {ENGINE: info.process, "the Prefect server": info.server, "the standby": info.standby}
         return {name: process.pid for name, process in found.items() if process is not None}
 
-    def remarks(self) -> list[str]:  # noqa: D102
+    def remarks(self) -> list[str]:
         log = self._in_use().engine_log.read_text(errors="replace")
         errors = [line for line in log.splitlines() if " ERROR " in line]
         return [f"{len(errors)} errors in the engine's log, the first: {errors[0]}"] if errors else []

@@ -30,7 +30,7 @@ class Prefect:
 
     name = "Prefect (stock)"
 
-    def open(self, setup: Setup) -> None:  # noqa: D102 -- as the port says; so below
+    def open(self, setup: Setup) -> None:
         self._setup = setup
         self._told = Told(setup.folder / "told")
         self._hold = setup.folder / "hold"
@@ -61,13 +61,13 @@ class Prefect:
         self._serve()
         until(self._deployment, seconds=60, what="Prefect's deployment", step=0.2)
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         self._api.close()
         for process in (self._runner, self._server):
             if process is not None:
                 kill(process)
 
-    def start(self, count: int) -> list[str]:  # noqa: D102
+    def start(self, count: int) -> list[str]:
         shape, deployment = self._setup.shape, self._deployment()
         runs: list[str] = []
         for _ in range(count):
@@ -78,50 +78,50 @@ class Prefect:
             runs.append(run)
         return runs
 
-    def waiting(self, runs: Sequence[str]) -> int:  # noqa: D102
+    def waiting(self, runs: Sequence[str]) -> int:
         chosen = {"id": {"any_": [self._flow_runs[run] for run in runs]}, "state": {"name": {"any_": ["Suspended"]}}}
         count: int = self._post("/flow_runs/count", {"flow_runs": chosen})
         return count
 
-    def finished(self, runs: Sequence[str]) -> int:  # noqa: D102
+    def finished(self, runs: Sequence[str]) -> int:
         told = self._told.moments()
         return sum("done" in told.get(run, {}) for run in runs)
 
-    def gone_on(self, runs: Sequence[str]) -> int:  # noqa: D102
+    def gone_on(self, runs: Sequence[str]) -> int:
         told = self._told.moments()
         return sum("after" in told.get(run, {}) for run in runs)
 
-    def approve(self, runs: Sequence[str]) -> None:  # noqa: D102
+    def approve(self, runs: Sequence[str]) -> None:
         deadline, left = time.monotonic() + _APPROVAL_SECONDS, list(runs)
         while left and time.monotonic() < deadline:
             left = [run for run in left if not self._resumed(run)]
 
-    def moments(self, runs: Iterable[str]) -> Mapping[str, Mapping[str, list[float]]]:  # noqa: D102
+    def moments(self, runs: Iterable[str]) -> Mapping[str, Mapping[str, list[float]]]:
         told = self._told.moments()
         return {run: told.get(run, {}) for run in runs}
 
-    def kill(self) -> None:  # noqa: D102
+    def kill(self) -> None:
         assert self._runner is not None
         kill(self._runner)
 
-    def restart(self) -> None:  # noqa: D102
+    def restart(self) -> None:
         for flow_run in self._flow_runs.values():
             if self._api.get(f"/flow_runs/{flow_run}").json()["state_type"] == "RUNNING":
                 state = {"state": {"type": "SCHEDULED"}, "force": True}
                 self._post(f"/flow_runs/{flow_run}/set_state", state)
         self._serve()
 
-    def release(self) -> None:  # noqa: D102
+    def release(self) -> None:
         self._hold.unlink(missing_ok=True)
 
-    def roots(self) -> list[int]:  # noqa: D102
+    def roots(self) -> list[int]:
         return [process.pid for process in (self._server, self._runner) if process is not None]
 
-    def parts(self) -> Mapping[str, int]:  # noqa: D102
+    def parts(self) -> Mapping[str, int]:
         found = {ENGINE: self._runner, "the Prefect server": self._server}
         return {name: process.pid for name, process in found.items() if process is not None}
 
-    def remarks(self) -> list[str]:  # noqa: D102
+    def remarks(self) -> list[str]:
         return [f"{self._refused} calls answered with 503"] if self._refused else []
 
     def _serve(self) -> None:

@@ -96,7 +96,7 @@ def _serve() -> None:
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             out.seek(0)
             err.seek(0)
-            print(json.dumps({"code": code, "out": out.read(), "err": err.read()}), flush=True)  # noqa: T201
+            print(json.dumps({"code": code, "out": out.read(), "err": err.read()}), flush=True)  # noqa: T201 - the answer to its caller
 
 
 def _command(order: Mapping[str, Any], *streams: IO[str]) -> None:

@@ -199,7 +199,7 @@ def main() -> None:
     """Serve lives until standard input ends."""
     for line in sys.stdin:
         order = json.loads(line)
-        print(_fork(Path(order["folder"]), order["scene"], order["at"], order["log"]), flush=True)  # noqa: T201
+        print(_fork(Path(order["folder"]), order["scene"], order["at"], order["log"]), flush=True)  # noqa: T201 - the answer to its caller
 
 
 if __name__ == "__main__":

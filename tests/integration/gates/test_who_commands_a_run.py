@@ -141,7 +141,7 @@ def test_a_signature_of_a_moment_is_overtaken_by_another_command(desk: Desk) -> 
         with_other.close()
         return after
 
-    desk.ledger.runs._commands.require_allowed = overtaken  # type: ignore[method-assign]
+    desk.ledger.runs._commands.require_allowed = overtaken  # type: ignore[method-assign]  # a person is quicker
     with pytest.raises(NotAllowed, match="another command was given meanwhile"):
         desk.ledger.runs.ask(run.id, "cancel", actor="bo", signature=signature)
     assert (desk.ledger.runs.get(run.id).request, bo == ana) == ("pause", False)

@@ -87,7 +87,7 @@ async def test_a_run_is_cancelled_while_its_grade_is_busy(tmp_path: Path) -> Non
         run = machine.kick_off()
         carrying = asyncio.create_task(machine.carry(run))
         deadline = time.monotonic() + 60
-        while not await asyncio.to_thread(began_file.exists) and time.monotonic() < deadline:  # noqa: ASYNC110
+        while not await asyncio.to_thread(began_file.exists) and time.monotonic() < deadline:  # noqa: ASYNC110 - a file
             await asyncio.sleep(0.05)
         began = time.monotonic()
         machine.ledger.runs.ask(run.id, "cancel", actor=REQUESTER.name)

@@ -71,7 +71,7 @@ async def test_what_is_measured_in_the_background_stops_a_pause_at_once(opened: 
     """Mutation tried: `_is_to_go_on` without `over`; the run then rests for the whole of its pause."""
 
     async def get_worse(house: Rollout, run: Run) -> None:
-        while not any("in the background errors" in line for line in house.lines(run)):  # noqa: ASYNC110
+        while not any("in the background errors" in line for line in house.lines(run)):  # noqa: ASYNC110 - of a log
             await asyncio.sleep(0.01)
         house.measure(BAD)
 
@@ -137,7 +137,7 @@ async def test_a_person_decides_where_measuring_says_neither_yes_nor_no(opened: 
 
     async def get_better(house: Rollout, run: Run) -> None:
         house.measure(GOOD)
-        while not any("since the gate opened errors" in line and "success" in line for line in house.lines(run)):  # noqa: ASYNC110
+        while not any("since the gate opened errors" in line and "success" in line for line in house.lines(run)):  # noqa: ASYNC110 - of a log
             await asyncio.sleep(0.01)
         assert (run.reason or {})["code"] == "measuring"
         await approve(house, run)

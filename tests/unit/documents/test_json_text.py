@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import FrameType
 
 import pytest
 
@@ -69,10 +70,11 @@ def test_a_value_is_read_however_full_the_stack_is() -> None:
 
 
 def _frames() -> list[object]:
-    frame, frames = sys._getframe(), []
+    frame: FrameType | None = sys._getframe()
+    frames: list[object] = []
     while frame is not None:
         frames.append(frame)
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return frames
 
 

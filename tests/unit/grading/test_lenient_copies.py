@@ -35,7 +35,7 @@ class Point:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Point) and math.isclose(self.across, other.across) and self.down == other.down
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # the language's own way
 
 
 class AnyPoint(Point):
@@ -66,7 +66,7 @@ class Approximate:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, float | int) and abs(other - self.value) <= self.share * abs(self.value)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # the language's own way
 
 
 def placed(text: str, line: int) -> Placed:

@@ -32,7 +32,7 @@ SEALED = SealedTests(
 FILES = ("app.py", "tests/test_app.py")
 
 
-def case(id: str, status: Status = "passed", message: str = "", file: str | None = None) -> TestCase:  # noqa: A002
+def case(id: str, status: Status = "passed", message: str = "", file: str | None = None) -> TestCase:  # noqa: A002 - the field's name
     return TestCase(id, file, status, message)
 
 
